@@ -16,6 +16,7 @@
 #include "lib/base/bracket.h"
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
+#include "lib/base/grace.h"
 #include "lib/base/range.h"
 
 /** What the functions should say, by arithmetic that can't wrap. */
@@ -147,6 +148,42 @@ withdrawn_state_is_not_seen_after_quiet(void **unused)
 	assert_int_equal(race.n_wrong, 0);
 }
 
+static void
+grace_periods_begin_after_they_were_asked_for(void **unused)
+{
+	struct nmx_bracket a, b;
+	const struct nmx_bracket *both[] = {&a, &b};
+	struct nmx_grace grace;
+	uint32_t seen[2];
+	uint64_t first, second;
+
+	(void)unused;
+	nmx_base_init_bracket(&a);
+	nmx_base_init_bracket(&b);
+	nmx_base_init_grace(&grace, both, seen, 2);
+	assert_true(nmx_base_advance_grace(&grace));
+	first = nmx_base_ask_grace(&grace);
+	assert_int_equal(nmx_base_ask_grace(&grace), first); /* shared */
+	assert_true(nmx_base_advance_grace(&grace));
+	assert_true(nmx_base_is_grace_over(&grace, first));
+
+	nmx_base_enter_bracket(&a);
+	first = nmx_base_ask_grace(&grace);
+	assert_false(nmx_base_advance_grace(&grace));
+	second = nmx_base_ask_grace(&grace); /* the first is running: too old for this one */
+	assert_int_equal(second, first + 1);
+	nmx_base_leave_bracket(&a);
+	nmx_base_enter_bracket(&b); /* after the first began: holds up the second only */
+	assert_false(nmx_base_advance_grace(&grace));
+	assert_true(nmx_base_is_grace_over(&grace, first));
+	assert_false(nmx_base_is_grace_over(&grace, second));
+	nmx_base_leave_bracket(&b);
+	nmx_base_enter_bracket(&b); /* another burst is no obstacle */
+	assert_true(nmx_base_advance_grace(&grace));
+	assert_true(nmx_base_is_grace_over(&grace, second));
+	nmx_base_leave_bracket(&b);
+}
+
 int
 main(void)
 {
@@ -156,6 +193,7 @@ main(void)
 		cmocka_unit_test(only_an_eventfd_is_an_eventfd),
 		cmocka_unit_test(deadlines_round_up),
 		cmocka_unit_test(withdrawn_state_is_not_seen_after_quiet),
+		cmocka_unit_test(grace_periods_begin_after_they_were_asked_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,7 +229,7 @@ static bool
 step_reap(struct state *s)
 {
 	struct ends e;
-	uint64_t w1;
+	uint64_t w1 = 0;
 	unsigned int id;
 
 	lay_over(&e, s);
@@ -392,7 +392,7 @@ disturbed_answer(struct disturbed *d)
 static void
 disturbed_reap(struct disturbed *d)
 {
-	uint64_t w1;
+	uint64_t w1 = 0;
 
 	if (d->driver_broken || !nmx_ring_peek_slot(&d->ends.guest, 0, &w1))
 		return;

@@ -56,7 +56,7 @@ static void
 buffers_pass_both_ways_for_many_laps(void **unused)
 {
 	struct pair p;
-	uint64_t w1;
+	uint64_t w1 = 0;
 
 	(void)unused;
 	init_pair(&p);
@@ -173,7 +173,7 @@ returned_slots_are_all_that_were_submitted(void **unused)
 {
 	struct pair p;
 	bool back[N] = {false};
-	uint64_t w1;
+	uint64_t w1 = 0;
 
 	(void)unused;
 	init_pair(&p);

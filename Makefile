@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-3-Clause
+
+# Verbs only: each calls scripts, meson does the building. `make` alone lists them.
+
+.PHONY: help build unit e2e fuzz asan lint test demo clean-demo clean
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
+
+build: ## programs in build/bin, plugins in build/plugins
+	@devtools/setup build && devtools/build obj
+
+unit: ## unit tests
+	@devtools/setup unit && tests/run unit
+
+e2e: ## whole programs with real packets, in private network namespaces
+	@devtools/setup e2e && tests/run e2e
+
+fuzz: ## every fuzz target for FUZZ_SECONDS (60)
+	@devtools/setup fuzz && tests/run fuzz
+
+asan: ## unit tests under address and undefined-behaviour sanitizers
+	@devtools/setup asan && tests/run asan
+
+lint: ## format, layers, sizes, headers, forbidden tokens
+	@devtools/setup lint && devtools/lint
+
+test: ## unit, asan, fuzz, e2e; the last line counts
+	@devtools/setup test && tests/run unit asan fuzz e2e
+
+demo: ## two guests share a NIC, here, now (YES=1: ask nothing)
+	@devtools/setup --announce demo && devtools/build obj && exec /usr/bin/python3 devtools/demo.py
+
+clean-demo: ## remove what a killed run left
+	@/usr/bin/python3 devtools/demo.py --clean && devtools/hugepages --restore
+
+clean: ## remove build/
+	@rm -rf build

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+#include "grace.h"
+
+void
+nmx_base_init_grace(
+	struct nmx_grace *grace, const struct nmx_bracket **brackets, uint32_t *seen, uint32_t n)
+{
+	grace->brackets = brackets;
+	grace->seen = seen;
+	grace->n = n;
+	grace->wanted = grace->started = grace->completed = 0;
+}
+
+uint64_t
+nmx_base_ask_grace(struct nmx_grace *grace)
+{
+	grace->wanted = grace->started + 1;
+	return grace->wanted;
+}
+
+static void
+begin_period(struct nmx_grace *grace)
+{
+	grace->started++;
+	nmx_base_fence_brackets();
+	for (uint32_t i = 0; i < grace->n; i++)
+		grace->seen[i] = nmx_base_read_bracket(grace->brackets[i]);
+}
+
+static bool
+is_period_quiet(struct nmx_grace *grace)
+{
+	for (uint32_t i = 0; i < grace->n; i++) {
+		if (!nmx_base_is_bracket_quiet(grace->brackets[i], grace->seen[i]))
+			return false;
+		grace->seen[i] = 0; /* quiet for good: not to be looked at again */
+	}
+	return true;
+}
+
+bool
+nmx_base_advance_grace(struct nmx_grace *grace)
+{
+	for (;;) {
+		if (grace->started == grace->completed) {
+			if (grace->wanted <= grace->completed)
+				return true;
+			begin_period(grace);
+		}
+		if (!is_period_quiet(grace))
+			return false;
+		grace->completed = grace->started;
+	}
+}

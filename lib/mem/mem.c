@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+#include "mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "file.h"
+#include "guard.h"
+#include "lib/base/fd.h"
+#include "window.h"
+
+/** One accepted DMA_MAP. */
+struct entry {
+	struct nmx_mem_map map;
+	struct nmx_mem_file file;
+	bool backed;    /* has a file, so it is laid into the windows */
+	bool withdrawn; /* in no view; waits for nmx_mem_reclaim() */
+};
+
+struct nmx_mem {
+	_Atomic(const struct nmx_mem_view *) view;
+	struct nmx_mem_view *replaced; /* views that data threads may still be reading */
+	uint64_t generation;           /* last one given */
+	struct nmx_mem_limits limits;
+	struct nmx_mem_guarded guarded;
+	struct nmx_mem_windows windows;
+	struct entry *entries; /* sorted by start, not overlapping */
+	uint32_t n_entries, entries_room;
+	uint32_t n_withdrawn;
+	uint64_t n_bytes; /* of backed entries */
+};
+
+/** Where nothing is mapped. Its generation 0 matches only a cache without a region. */
+static const struct nmx_mem_view empty_view;
+
+int
+nmx_mem_create(const struct nmx_mem_limits *limits, int lost_fd, struct nmx_mem **ret_mem)
+{
+	struct nmx_mem *mem = calloc(1, sizeof(*mem));
+
+	if (mem == NULL)
+		return -ENOMEM;
+	atomic_init(&mem->view, &empty_view);
+	atomic_init(&mem->guarded.lost, false);
+	mem->guarded.lost_fd = lost_fd;
+	mem->limits = *limits;
+	*ret_mem = mem;
+	return 0;
+}
+
+void
+nmx_mem_destroy(struct nmx_mem *mem)
+{
+	if (mem == NULL)
+		return;
+	nmx_mem_unmap_all(mem);
+	nmx_mem_reclaim(mem);
+	free(mem->entries);
+	free(mem);
+}
+
+/* --- Views --- */
+
+static bool
+extends(const struct nmx_mem_region *region, struct nmx_range piece, uint32_t protection)
+{
+	return region->start + region->size == piece.start && region->protection == protection &&
+	       (piece.start & (NMX_MEM_WINDOW_BYTES - 1)) != 0;
+}
+
+static void
+add_to_view(struct nmx_mem_view *view, const struct nmx_mem *mem, const struct entry *entry)
+{
+	struct nmx_range rest = entry->map.range, piece;
+
+	while (nmx_mem_take_piece(&rest, &piece)) {
+		struct nmx_mem_region *region = &view->regions[view->n_regions];
+
+		if (view->n_regions > 0 && extends(region - 1, piece, entry->map.protection)) {
+			region[-1].size += piece.size;
+			continue;
+		}
+		region->start = piece.start;
+		region->size = piece.size;
+		region->host = (NMX_SHARED uint8_t *)nmx_mem_find_place(&mem->windows, piece.start);
+		region->protection = entry->map.protection;
+		view->n_regions++;
+	}
+}
+
+static void
+publish_view(struct nmx_mem *mem, const struct nmx_mem_view *view)
+{
+	struct nmx_mem_view *old = (struct nmx_mem_view *)(uintptr_t)nmx_mem_get_view(mem);
+
+	if (old != &empty_view) {
+		old->older = mem->replaced;
+		mem->replaced = old;
+	}
+	/* Orders the table before the pointer; pairs with the acquire in nmx_mem_get_view(). */
+	atomic_store_explicit(&mem->view, view, memory_order_release);
+}
+
+/** Publish what the entries say now. */
+static int
+renew_view(struct nmx_mem *mem)
+{
+	/* A piece of an entry beyond its first begins a window. */
+	const size_t n = mem->n_entries + NMX_MEM_WINDOWS_MAX;
+	struct nmx_mem_view *view;
+
+	view = calloc(1, sizeof(*view) + n * sizeof(view->regions[0]));
+	if (view == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < mem->n_entries; i++)
+		if (mem->entries[i].backed && !mem->entries[i].withdrawn)
+			add_to_view(view, mem, &mem->entries[i]);
+	view->generation = ++mem->generation;
+	publish_view(mem, view);
+	return 0;
+}
+
+const struct nmx_mem_view *
+nmx_mem_get_view(const struct nmx_mem *mem)
+{
+	return atomic_load_explicit(&mem->view, memory_order_acquire);
+}
+
+const struct nmx_mem_region *
+nmx_mem_find_region(const struct nmx_mem_view *view, uint64_t address)
+{
+	uint32_t low = 0, high = view->n_regions;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		const struct nmx_mem_region *region = &view->regions[middle];
+
+		if (address < region->start)
+			high = middle;
+		else if (address - region->start >= region->size)
+			low = middle + 1;
+		else
+			return region;
+	}
+	return NULL;
+}
+
+/* --- Maps --- */
+
+/** Index of the first entry that ends behind `start`; n_entries if none does. */
+static uint32_t
+find_entry(const struct nmx_mem *mem, uint64_t start)
+{
+	uint32_t low = 0, high = mem->n_entries;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		struct nmx_range range = mem->entries[middle].map.range;
+
+		if (start >= range.start && start - range.start >= range.size)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool
+check_map(const struct nmx_mem_map *map, bool backed)
+{
+	const uint64_t page = NMX_MEM_PAGE_BYTES;
+
+	if (!nmx_base_check_range(map->range) || !nmx_base_is_aligned(map->range.start, page) ||
+		!nmx_base_is_aligned(map->range.size, page))
+		return false;
+	if (map->protection == 0 || (map->protection & ~(NMX_MEM_READ | NMX_MEM_WRITE)) != 0)
+		return false;
+	return !backed || (nmx_base_is_aligned(map->offset, page) &&
+				  nmx_base_check_slice(map->offset, map->range.size, INT64_MAX));
+}
+
+/** True if the window's arithmetic and the file's pages agree. */
+static bool
+check_grain(const struct nmx_mem_map *map, uint64_t page_bytes)
+{
+	return nmx_base_is_aligned(map->range.start - map->offset, page_bytes) &&
+	       nmx_base_is_aligned(map->range.start, page_bytes) &&
+	       nmx_base_is_aligned(map->range.size, page_bytes);
+}
+
+static bool
+is_same(const struct entry *a, const struct entry *b)
+{
+	return a->map.range.start == b->map.range.start && a->map.range.size == b->map.range.size &&
+	       a->map.offset == b->map.offset && a->map.protection == b->map.protection &&
+	       a->backed == b->backed && a->file.device == b->file.device &&
+	       a->file.inode == b->file.inode;
+}
+
+/** Fill *entry from what the client says. */
+static int
+judge_map(const struct nmx_mem_map *map, int fd, struct entry *entry)
+{
+	int ret;
+
+	memset(entry, 0, sizeof(*entry));
+	entry->map = *map;
+	entry->backed = fd >= 0;
+	if (!check_map(map, entry->backed))
+		return -EINVAL;
+	if (!entry->backed)
+		return 0;
+	ret = nmx_mem_admit_file(fd, map->offset, map->range.size,
+		(map->protection & NMX_MEM_WRITE) != 0, &entry->file);
+	if (ret == 0 && !check_grain(map, entry->file.page_bytes))
+		ret = -EINVAL;
+	return ret;
+}
+
+static int
+make_room(struct nmx_mem *mem)
+{
+	uint32_t room = mem->entries_room == 0 ? 16 : 2 * mem->entries_room;
+	struct entry *entries;
+
+	if (mem->n_entries < mem->entries_room)
+		return 0;
+	entries = reallocarray(mem->entries, room, sizeof(*entries));
+	if (entries == NULL)
+		return -ENOMEM;
+	mem->entries = entries;
+	mem->entries_room = room;
+	return 0;
+}
+
+static void
+insert_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry)
+{
+	memmove(&mem->entries[at + 1], &mem->entries[at],
+		(mem->n_entries - at) * sizeof(*mem->entries));
+	mem->entries[at] = *entry;
+	mem->n_entries++;
+	mem->n_bytes += entry->backed ? entry->map.range.size : 0;
+}
+
+static void
+remove_entry(struct nmx_mem *mem, uint32_t at)
+{
+	mem->n_bytes -= mem->entries[at].backed ? mem->entries[at].map.range.size : 0;
+	mem->n_entries--;
+	memmove(&mem->entries[at], &mem->entries[at + 1],
+		(mem->n_entries - at) * sizeof(*mem->entries));
+}
+
+static int
+add_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry, int fd)
+{
+	int ret;
+
+	if (mem->n_entries >= mem->limits.maps_max ||
+		(entry->backed && !nmx_base_check_slice(mem->n_bytes, entry->map.range.size,
+					  mem->limits.bytes_max)))
+		return -ENOSPC;
+	ret = make_room(mem);
+	if (ret == 0 && entry->backed)
+		ret = nmx_mem_lay_file(&mem->windows, &mem->guarded, entry->map.range, fd,
+			entry->map.offset, entry->map.protection);
+	if (ret != 0)
+		return ret;
+	insert_entry(mem, at, entry);
+	ret = renew_view(mem);
+	if (ret != 0) {
+		remove_entry(mem, at);
+		nmx_mem_clear_range(&mem->windows, entry->map.range);
+	}
+	return ret;
+}
+
+int
+nmx_mem_map(struct nmx_mem *mem, const struct nmx_mem_map *map, int *fd)
+{
+	struct entry entry;
+	int ret = judge_map(map, *fd, &entry);
+	uint32_t at = 0;
+
+	if (ret == 0 && mem->n_withdrawn > 0)
+		ret = -EBUSY;
+	if (ret == 0) {
+		at = find_entry(mem, map->range.start);
+		if (at < mem->n_entries &&
+			nmx_base_overlaps_range(mem->entries[at].map.range, map->range))
+			ret = is_same(&mem->entries[at], &entry) ? 0 : -EEXIST;
+		else
+			ret = add_entry(mem, at, &entry, *fd);
+	}
+	nmx_base_close_fd(fd);
+	return ret;
+}
+
+static void
+withdraw(struct nmx_mem *mem, struct entry *entry)
+{
+	mem->n_withdrawn += !entry->withdrawn;
+	entry->withdrawn = true;
+}
+
+/**
+ * Publish a view without what was withdrawn. That must not fail: without memory for a new view
+ * everything is withdrawn from sight, and the client's session ends as if its memory had vanished.
+ */
+static void
+hide_withdrawn(struct nmx_mem *mem)
+{
+	if (renew_view(mem) == 0)
+		return;
+	publish_view(mem, &empty_view);
+	nmx_mem_mark_lost(&mem->guarded);
+}
+
+int
+nmx_mem_unmap(struct nmx_mem *mem, struct nmx_range range)
+{
+	uint32_t at = find_entry(mem, range.start);
+	struct entry *entry = &mem->entries[at];
+
+	if (at == mem->n_entries || entry->map.range.start != range.start ||
+		entry->map.range.size != range.size || entry->withdrawn)
+		return -ENOENT;
+	withdraw(mem, entry);
+	hide_withdrawn(mem);
+	return 0;
+}
+
+void
+nmx_mem_unmap_all(struct nmx_mem *mem)
+{
+	for (uint32_t i = 0; i < mem->n_entries; i++)
+		withdraw(mem, &mem->entries[i]);
+	publish_view(mem, &empty_view);
+}
+
+bool
+nmx_mem_needs_reclaim(const struct nmx_mem *mem)
+{
+	return mem->n_withdrawn > 0 || mem->replaced != NULL;
+}
+
+static void
+free_replaced(struct nmx_mem *mem)
+{
+	while (mem->replaced != NULL) {
+		struct nmx_mem_view *view = mem->replaced;
+
+		mem->replaced = view->older;
+		free(view);
+	}
+}
+
+void
+nmx_mem_reclaim(struct nmx_mem *mem)
+{
+	uint32_t kept = 0;
+
+	free_replaced(mem);
+	if (mem->n_withdrawn == 0)
+		return;
+	if (mem->n_withdrawn == mem->n_entries) {
+		nmx_mem_release_windows(&mem->windows);
+		mem->n_entries = mem->n_withdrawn = 0;
+		mem->n_bytes = 0;
+		return;
+	}
+	for (uint32_t i = 0; i < mem->n_entries; i++) {
+		struct entry *entry = &mem->entries[i];
+
+		if (!entry->withdrawn) {
+			mem->entries[kept++] = *entry;
+		} else if (entry->backed) {
+			nmx_mem_clear_range(&mem->windows, entry->map.range);
+			mem->n_bytes -= entry->map.range.size;
+		}
+	}
+	mem->n_entries = kept;
+	mem->n_withdrawn = 0;
+}
+
+bool
+nmx_mem_is_lost(const struct nmx_mem *mem)
+{
+	return atomic_load(&mem->guarded.lost);
+}
+
+uint32_t
+nmx_mem_count_maps(const struct nmx_mem *mem)
+{
+	return mem->n_entries - mem->n_withdrawn;
+}
+
+uint64_t
+nmx_mem_count_bytes(const struct nmx_mem *mem)
+{
+	return mem->n_bytes;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * Windows: reserved host address space, 64 GiB of guest addresses each.
+ *
+ * Theory of operation
+ *
+ * A window's base has the alignment of the largest huge page, so a guest address and its place here
+ * agree modulo any page size. What isn't mapped in a window is reserved without access.
+ * Context of all: the address space's control thread.
+ */
+
+#ifndef NMX_MEM_WINDOW_H
+#define NMX_MEM_WINDOW_H
+
+#include "guard.h"
+#include "mem.h"
+
+struct nmx_mem_window {
+	uint64_t index; /* guest address >> NMX_MEM_WINDOW_LOG2 */
+	uint8_t *base;  /* NULL: free */
+};
+
+struct nmx_mem_windows {
+	struct nmx_mem_window window[NMX_MEM_WINDOWS_MAX];
+};
+
+/** Cut the part of *rest off that lies in one window. False if nothing is left. */
+bool nmx_mem_take_piece(struct nmx_range *rest, struct nmx_range *ret_piece);
+
+/** Where a guest address of a reserved window is here; NULL if its window isn't reserved. */
+uint8_t *nmx_mem_find_place(const struct nmx_mem_windows *windows, uint64_t address);
+
+/**
+ * Lay a file over a range, reserving windows as needed.
+ *
+ * @param range       aligned to the file's pages
+ * @param protection  NMX_MEM_*
+ * @return 0; -ENOSPC no more windows; -errno of mmap(). Nothing is laid then
+ */
+int nmx_mem_lay_file(struct nmx_mem_windows *windows, struct nmx_mem_guarded *owner,
+	struct nmx_range range, int fd, uint64_t offset, uint32_t protection);
+
+/** Take what was laid over a range away again; the window stays reserved. */
+void nmx_mem_clear_range(struct nmx_mem_windows *windows, struct nmx_range range);
+
+/** Give all windows back. */
+void nmx_mem_release_windows(struct nmx_mem_windows *windows);
+
+#endif

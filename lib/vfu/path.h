@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * Socket files: listening at a path, connecting to one.
+ *
+ * Theory of operation
+ *
+ * A socket file that a dead server left is replaced, and nothing else is ever touched: not a live
+ * server's socket, no symbolic link, no other file. Two servers that start at once for one path are
+ * kept apart by a lock on its folder. The file's mode is set before it exists under its name.
+ */
+
+#ifndef NMX_VFU_PATH_H
+#define NMX_VFU_PATH_H
+
+#include <sys/stat.h>
+
+/** The longest path that a socket address holds. */
+#define NMX_VFU_PATH_BYTES_MAX 107
+
+/** A socket file of ours. */
+struct nmx_vfu_listener {
+	int fd; /* non-blocking; -1: none */
+	char path[NMX_VFU_PATH_BYTES_MAX + 1];
+	dev_t device; /* of the file, to know it again */
+	ino_t inode;
+};
+
+/**
+ * Listen at a path.
+ *
+ * @param mode  permissions of the socket file, further cut by the umask
+ * @return 0; -ENAMETOOLONG; -ENOENT no such folder; -EADDRINUSE a live server; -ELOOP a symbolic
+ *         link is there; -EEXIST another file is there; -errno
+ */
+int nmx_vfu_open_listener(const char *path, mode_t mode, struct nmx_vfu_listener *ret_listener);
+
+/** Stop listening; removes the file if it is still the one that was made. */
+void nmx_vfu_close_listener(struct nmx_vfu_listener *listener);
+
+/**
+ * Accept one connection.
+ *
+ * @return a non-blocking socket; -EAGAIN; -errno
+ */
+int nmx_vfu_accept(const struct nmx_vfu_listener *listener);
+
+/** One sentence for an error of nmx_vfu_open_listener(): why, and what to do. */
+const char *nmx_vfu_explain_listen(int error);
+
+/**
+ * Connect to a server.
+ *
+ * @return a non-blocking socket; -ENAMETOOLONG; -ENOENT; -ECONNREFUSED nobody listens; -ELOOP the
+ *         server is this very process; -errno
+ */
+int nmx_vfu_connect_path(const char *path);
+
+/** One sentence for an error of nmx_vfu_connect_path(): why, and what to do. */
+const char *nmx_vfu_explain_connect(int error);
+
+#endif

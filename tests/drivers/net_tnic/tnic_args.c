@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+#include "tnic_args.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_ether.h>
+#include <rte_kvargs.h>
+
+#include "tnic_audit.h"
+
+enum role_bit {
+	ROLE_SENDS = 1 << 0,
+	ROLE_AUDITS = 1 << 1,
+};
+
+struct option {
+	const char *key;
+	unsigned int roles; /* it means something if the port does one of these */
+	/* Returns false on a bad value and leaves the configuration alone. */
+	bool (*parse)(const char *value, struct tnic_config *config);
+	const char *wants; /* what a good value is, for the sentence on a bad one */
+};
+
+/** A decimal number and nothing else, that ends where `end` is. */
+static bool
+parse_number(const char *text, const char *end, uint64_t *ret_n)
+{
+	uint64_t n = 0;
+
+	if (text == end)
+		return false;
+	for (; text < end; text++) {
+		uint64_t digit = (uint64_t)(*text - '0');
+
+		if (*text < '0' || *text > '9' || n > (UINT64_MAX - digit) / 10)
+			return false;
+		n = n * 10 + digit;
+	}
+	*ret_n = n;
+	return true;
+}
+
+static bool
+parse_number_within(const char *text, uint64_t low, uint64_t high, uint64_t *ret_n)
+{
+	uint64_t n;
+
+	if (!parse_number(text, text + strlen(text), &n) || n < low || n > high)
+		return false;
+	*ret_n = n;
+	return true;
+}
+
+/** LO-HI, or one number for both. */
+static bool
+parse_range(const char *text, struct tnic_range limits, struct tnic_range *ret_range)
+{
+	const char *dash = strchr(text, '-'), *end = text + strlen(text);
+	uint64_t low, high;
+
+	if (!parse_number(text, dash != NULL ? dash : end, &low))
+		return false;
+	high = low;
+	if (dash != NULL && !parse_number(dash + 1, end, &high))
+		return false;
+	if (low < limits.low || high > limits.high || low > high)
+		return false;
+	*ret_range = (struct tnic_range){(uint32_t)low, (uint32_t)high};
+	return true;
+}
+
+static bool
+parse_mac(const char *text, uint8_t ret_mac[6])
+{
+	struct rte_ether_addr mac;
+
+	if (rte_ether_unformat_addr(text, &mac) != 0)
+		return false;
+	memcpy(ret_mac, mac.addr_bytes, sizeof(mac.addr_bytes));
+	return true;
+}
+
+static bool
+parse_file(const char *value, struct tnic_config *config)
+{
+	if (value[0] == '\0' || strlen(value) >= sizeof(config->file))
+		return false;
+	strcpy(config->file, value);
+	return true;
+}
+
+static bool
+parse_role(const char *value, struct tnic_config *config)
+{
+	bool is_both = strcmp(value, "both") == 0;
+	bool sends = is_both || strcmp(value, "send") == 0;
+	bool audits = is_both || strcmp(value, "audit") == 0;
+
+	if (!sends && !audits)
+		return false;
+	config->sends = sends;
+	config->audits = audits;
+	return true;
+}
+
+static bool
+parse_frames(const char *value, struct tnic_config *config)
+{
+	return parse_number_within(value, 0, UINT64_MAX, &config->frames);
+}
+
+static bool
+parse_sizes(const char *value, struct tnic_config *config)
+{
+	const struct tnic_range limits = {TNIC_FRAME_MIN_BYTES, TNIC_FRAME_MAX_BYTES};
+
+	return parse_range(value, limits, &config->sizes);
+}
+
+static bool
+parse_segments(const char *value, struct tnic_config *config)
+{
+	const struct tnic_range limits = {1, TNIC_ARGS_MAX_SEGMENTS};
+
+	return parse_range(value, limits, &config->segments);
+}
+
+static bool
+parse_flows(const char *value, struct tnic_config *config)
+{
+	uint64_t n;
+
+	if (!parse_number_within(value, 1, TNIC_MAX_FLOWS, &n))
+		return false;
+	config->n_flows = (uint32_t)n;
+	return true;
+}
+
+static bool
+parse_window(const char *value, struct tnic_config *config)
+{
+	uint64_t n;
+
+	if (!parse_number_within(value, 0, TNIC_SEEN_SEQS, &n))
+		return false;
+	config->window = (uint32_t)n;
+	return true;
+}
+
+static bool
+parse_dst(const char *value, struct tnic_config *config)
+{
+	return parse_mac(value, config->macs.dst);
+}
+
+static bool
+parse_src(const char *value, struct tnic_config *config)
+{
+	uint8_t mac[6];
+
+	if (!parse_mac(value, mac) || (mac[0] & RTE_ETHER_GROUP_ADDR) != 0)
+		return false;
+	memcpy(config->macs.src, mac, sizeof(mac));
+	return true;
+}
+
+static bool
+parse_macs(const char *value, struct tnic_config *config)
+{
+	if (strcmp(value, "same") == 0)
+		config->macs_expected = TNIC_MACS_SAME;
+	else if (strcmp(value, "swapped") == 0)
+		config->macs_expected = TNIC_MACS_SWAPPED;
+	else
+		return false;
+	return true;
+}
+
+static bool
+parse_seed(const char *value, struct tnic_config *config)
+{
+	return parse_number_within(value, 0, UINT64_MAX, &config->seed);
+}
+
+static const struct option options[] = {
+	{"file", ROLE_SENDS | ROLE_AUDITS, parse_file, "a path, shorter than 4096 bytes"},
+	{"role", ROLE_SENDS | ROLE_AUDITS, parse_role, "both, send or audit"},
+	{"frames", ROLE_SENDS, parse_frames, "a number; 0 for no end"},
+	{"sizes", ROLE_SENDS, parse_sizes, "LO-HI in bytes, with 60 <= LO <= HI <= 9728"},
+	{"segments", ROLE_SENDS, parse_segments, "LO-HI, with 1 <= LO <= HI <= 64"},
+	{"flows", ROLE_SENDS, parse_flows, "a number from 1 to 4096"},
+	{"window", ROLE_SENDS, parse_window, "a number from 0 (no window) to 4096"},
+	{"dst", ROLE_SENDS | ROLE_AUDITS, parse_dst, "a MAC address like 02:00:00:00:00:01"},
+	{"src", ROLE_SENDS | ROLE_AUDITS, parse_src,
+		"a MAC address of one station, like 02:00:00:00:00:01"},
+	{"macs", ROLE_AUDITS, parse_macs, "same or swapped"},
+	{"seed", ROLE_SENDS, parse_seed, "a number below 2^64"},
+};
+
+#define N_OPTIONS (sizeof(options) / sizeof(options[0]))
+
+static_assert(TNIC_FRAME_MIN_BYTES == 60 && TNIC_FRAME_MAX_BYTES == 9728, "as in the sentence");
+static_assert(TNIC_ARGS_MAX_SEGMENTS == 64, "as in the sentence");
+static_assert(TNIC_MAX_FLOWS == 4096 && TNIC_SEEN_SEQS == 4096, "as in the sentence");
+static_assert(PATH_MAX == 4096, "as in the sentence");
+
+static const struct option *
+find_option(const char *key)
+{
+	for (size_t i = 0; i < N_OPTIONS; i++)
+		if (strcmp(options[i].key, key) == 0)
+			return &options[i];
+	return NULL;
+}
+
+static int
+parse_pair(
+	const struct rte_kvargs_pair *pair, struct tnic_config *config, struct tnic_reason *reason)
+{
+	const struct option *option = find_option(pair->key);
+
+	if (option == NULL)
+		return tnic_refuse(reason, EINVAL,
+			"%.64s: no such argument; this driver knows " TNIC_ARGS_HELP, pair->key);
+	if (pair->value == NULL || !option->parse(pair->value, config))
+		return tnic_refuse(reason, EINVAL, "%s=%.256s: bad value; it must be %s",
+			option->key, pair->value != NULL ? pair->value : "", option->wants);
+	return 0;
+}
+
+/** What is wrong with the arguments as a whole. */
+static int
+check_pairs(const struct rte_kvargs *pairs, const struct tnic_config *config,
+	struct tnic_reason *reason)
+{
+	unsigned int roles = (config->sends ? ROLE_SENDS : 0) | (config->audits ? ROLE_AUDITS : 0);
+
+	for (size_t i = 0; i < N_OPTIONS; i++) {
+		unsigned int n = rte_kvargs_count(pairs, options[i].key);
+
+		if (n > 1)
+			return tnic_refuse(reason, EINVAL, "%s=: given %u times; give it once",
+				options[i].key, n);
+		if (n > 0 && (options[i].roles & roles) == 0)
+			return tnic_refuse(reason, EINVAL,
+				"%s=: means nothing to a port that only %s; remove it, or give it "
+				"to the other port",
+				options[i].key, config->sends ? "sends" : "audits");
+	}
+	if (config->file[0] == '\0')
+		return tnic_refuse(reason, EINVAL,
+			"file=: missing; name the file that sending and auditing port share");
+	return 0;
+}
+
+int
+tnic_parse_args(const char *text, struct tnic_config *ret_config, struct tnic_reason *reason)
+{
+	struct tnic_config config = {
+		.sends = true,
+		.audits = true,
+		.sizes = {60, 1514},
+		.segments = {1, 1},
+		.n_flows = 16,
+		.macs = {.dst = {0x02, 't', 'n', 'i', 'c', 2},
+			.src = {0x02, 't', 'n', 'i', 'c', 1}},
+		.seed = 1,
+	};
+	struct rte_kvargs *pairs = rte_kvargs_parse(text, NULL);
+	int ret = 0;
+
+	if (pairs == NULL)
+		return tnic_refuse(reason, EINVAL,
+			"\"%.256s\": not a list of key=value,...; give " TNIC_ARGS_HELP, text);
+	for (unsigned int i = 0; i < pairs->count && ret == 0; i++)
+		ret = parse_pair(&pairs->pairs[i], &config, reason);
+	if (ret == 0)
+		ret = check_pairs(pairs, &config, reason);
+	rte_kvargs_free(pairs);
+	if (ret == 0)
+		*ret_config = config;
+	return ret;
+}
+
+struct tnic_macs
+tnic_get_expected_macs(const struct tnic_config *config)
+{
+	struct tnic_macs macs = config->macs;
+
+	if (config->macs_expected == TNIC_MACS_SWAPPED) {
+		memcpy(macs.dst, config->macs.src, sizeof(macs.dst));
+		memcpy(macs.src, config->macs.dst, sizeof(macs.src));
+	}
+	return macs;
+}

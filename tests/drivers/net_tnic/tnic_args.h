@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/** Device arguments: --vdev net_tnic0,file=PATH,... */
+
+#ifndef TNIC_ARGS_H
+#define TNIC_ARGS_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tnic_frame.h"
+#include "tnic_random.h"
+#include "tnic_reason.h"
+
+#define TNIC_ARGS_MAX_SEGMENTS 64
+
+enum tnic_macs_expected {
+	TNIC_MACS_SAME,
+	TNIC_MACS_SWAPPED,
+};
+
+struct tnic_config {
+	char file[PATH_MAX];
+	bool sends;              /* the application receives what we make */
+	bool audits;             /* what the application transmits is judged */
+	uint64_t frames;         /* to send in all; 0 endless */
+	struct tnic_range sizes; /* bytes */
+	struct tnic_range segments;
+	uint32_t n_flows;
+	uint32_t window;       /* frames unacknowledged per queue; 0 any number */
+	struct tnic_macs macs; /* as sent */
+	enum tnic_macs_expected macs_expected;
+	uint64_t seed;
+};
+
+/** For RTE_PMD_REGISTER_PARAM_STRING. */
+#define TNIC_ARGS_HELP                                                                          \
+	"file=<path> role=both|send|audit frames=<int> sizes=<int>-<int> segments=<int>-<int> " \
+	"flows=<int> window=<int> dst=<mac> src=<mac> macs=same|swapped seed=<int>"
+
+/**
+ * Read device arguments.
+ *
+ * @param text    key=value,...; may be empty
+ * @param reason  set on failure
+ * @return 0; -EINVAL; -ENOMEM
+ */
+int tnic_parse_args(const char *text, struct tnic_config *ret_config, struct tnic_reason *reason);
+
+/** The addresses that the auditor expects of a frame. */
+struct tnic_macs tnic_get_expected_macs(const struct tnic_config *config);
+
+#endif

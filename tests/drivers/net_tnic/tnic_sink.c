@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/** The auditing side: what the application transmits. */
+
+#include "tnic_port.h"
+
+#include <errno.h>
+
+#include "tnic_shape.h"
+
+int
+tnic_set_up_sink(struct tnic_port *port, uint16_t queue_idx)
+{
+	struct tnic_sink *sink = &port->sinks[queue_idx];
+	struct tnic_macs macs = tnic_get_expected_macs(&port->config);
+	int ret = 0;
+
+	sink->report = port->handle.report;
+	sink->queue_idx = queue_idx;
+	if (port->config.audits && sink->audit.flows == NULL)
+		ret = tnic_init_audit(&sink->audit, queue_idx, &macs);
+	return ret;
+}
+
+void
+tnic_release_sinks(struct tnic_port *port)
+{
+	for (unsigned int i = 0; i < TNIC_MAX_QUEUES; i++)
+		tnic_fini_audit(&port->sinks[i].audit);
+}
+
+/** Take up the stream that the sender has begun since the last burst, if it has. */
+static void
+follow_stream(struct tnic_sink *sink)
+{
+	struct tnic_auditor_block *block = &sink->report->auditors[sink->queue_idx];
+	struct tnic_stream stream;
+	struct tnic_tally tally;
+
+	if (atomic_load_explicit(&sink->report->stream.run, memory_order_relaxed) ==
+		sink->audit.stream.run)
+		return;
+	stream = tnic_read_stream(sink->report);
+	/* Our predecessor's counts, if a port that has died since has audited this run. */
+	if (atomic_load_explicit(&block->run, memory_order_relaxed) == stream.run) {
+		tnic_read_tally(block, &tally);
+		tnic_join_audit(&sink->audit, &stream, &tally);
+	} else {
+		tnic_start_audit(&sink->audit, &stream);
+	}
+}
+
+/**
+ * Take the chain's segments as spans, if the chain is what it says it is.
+ *
+ * No trust in it: a port under test has made it. Each segment holds a byte or more, lies in its
+ * mbuf's room, and their number and sum are those in the first mbuf.
+ *
+ * @return number of spans; 0 if the chain contradicts itself
+ */
+static uint32_t
+collect_spans(const struct rte_mbuf *mbuf, struct tnic_span *spans)
+{
+	const struct rte_mbuf *segment = mbuf;
+	uint64_t left = mbuf->pkt_len;
+	uint32_t n = 0;
+
+	for (; segment != NULL && n < TNIC_MAX_SEGMENTS; segment = segment->next) {
+		if (segment->data_len == 0 || segment->data_len > left ||
+			(uint32_t)segment->data_off + segment->data_len > segment->buf_len)
+			return 0;
+		left -= segment->data_len;
+		spans[n++] = (struct tnic_span){
+			rte_pktmbuf_mtod(segment, uint8_t *), segment->data_len};
+	}
+	return segment == NULL && left == 0 && n == mbuf->nb_segs ? n : 0;
+}
+
+uint16_t
+tnic_audit_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
+{
+	struct tnic_sink *sink = queue;
+	struct tnic_audit *audit = &sink->audit;
+	struct tnic_span spans[TNIC_MAX_SEGMENTS];
+
+	follow_stream(sink);
+	for (uint16_t i = 0; i < n; i++) {
+		uint32_t n_spans = collect_spans(mbufs[i], spans);
+
+		if (n_spans != 0)
+			tnic_audit_frame(audit, spans, n_spans);
+		else
+			tnic_audit_malformed(audit, mbufs[i]->pkt_len);
+	}
+	/* Free first: what an acknowledgement lets the sender send may need these mbufs. */
+	rte_pktmbuf_free_bulk(mbufs, n);
+	tnic_publish_tally(
+		&sink->report->auditors[sink->queue_idx], audit->stream.run, &audit->tally);
+	return n;
+}
+
+uint16_t
+tnic_discard_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
+{
+	struct tnic_sink *sink = queue;
+	struct tnic_sender_block *block = &sink->report->senders[sink->queue_idx];
+	uint64_t bytes = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		bytes += mbufs[i]->pkt_len;
+	rte_pktmbuf_free_bulk(mbufs, n);
+	tnic_add_to_word(&block->unexpected, n);
+	tnic_add_to_word(&block->unexpected_bytes, bytes);
+	return n;
+}
