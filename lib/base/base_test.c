@@ -161,25 +161,30 @@ grace_periods_begin_after_they_were_asked_for(void **unused)
 	nmx_base_init_bracket(&a);
 	nmx_base_init_bracket(&b);
 	nmx_base_init_grace(&grace, both, seen, 2);
-	assert_true(nmx_base_advance_grace(&grace));
+	nmx_base_advance_grace(&grace);
+	assert_true(nmx_base_is_grace_idle(&grace));
 	first = nmx_base_ask_grace(&grace);
 	assert_int_equal(nmx_base_ask_grace(&grace), first); /* shared */
-	assert_true(nmx_base_advance_grace(&grace));
+	nmx_base_advance_grace(&grace);
+	assert_true(nmx_base_is_grace_idle(&grace));
 	assert_true(nmx_base_is_grace_over(&grace, first));
 
 	nmx_base_enter_bracket(&a);
 	first = nmx_base_ask_grace(&grace);
-	assert_false(nmx_base_advance_grace(&grace));
+	nmx_base_advance_grace(&grace);
+	assert_false(nmx_base_is_grace_idle(&grace));
 	second = nmx_base_ask_grace(&grace); /* the first is running: too old for this one */
 	assert_int_equal(second, first + 1);
 	nmx_base_leave_bracket(&a);
 	nmx_base_enter_bracket(&b); /* after the first began: holds up the second only */
-	assert_false(nmx_base_advance_grace(&grace));
+	nmx_base_advance_grace(&grace);
+	assert_false(nmx_base_is_grace_idle(&grace));
 	assert_true(nmx_base_is_grace_over(&grace, first));
 	assert_false(nmx_base_is_grace_over(&grace, second));
 	nmx_base_leave_bracket(&b);
 	nmx_base_enter_bracket(&b); /* another burst is no obstacle */
-	assert_true(nmx_base_advance_grace(&grace));
+	nmx_base_advance_grace(&grace);
+	assert_true(nmx_base_is_grace_idle(&grace));
 	assert_true(nmx_base_is_grace_over(&grace, second));
 	nmx_base_leave_bracket(&b);
 }

@@ -41,17 +41,14 @@ is_period_quiet(struct nmx_grace *grace)
 	return true;
 }
 
-bool
+void
 nmx_base_advance_grace(struct nmx_grace *grace)
 {
-	for (;;) {
-		if (grace->started == grace->completed) {
-			if (grace->wanted <= grace->completed)
-				return true;
+	while (!nmx_base_is_grace_idle(grace)) {
+		if (grace->started == grace->completed)
 			begin_period(grace);
-		}
 		if (!is_period_quiet(grace))
-			return false;
+			return;
 		grace->completed = grace->started;
 	}
 }

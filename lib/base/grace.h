@@ -39,8 +39,15 @@ void nmx_base_init_grace(
 /** Ask for a period that begins from now on. @return its number */
 uint64_t nmx_base_ask_grace(struct nmx_grace *grace);
 
-/** Do what can be done now. @return true if nothing that was asked for is left */
-bool nmx_base_advance_grace(struct nmx_grace *grace);
+/** Do what can be done now. */
+void nmx_base_advance_grace(struct nmx_grace *grace);
+
+/** True if nothing that was asked for is left. */
+static inline bool
+nmx_base_is_grace_idle(const struct nmx_grace *grace)
+{
+	return grace->completed >= grace->wanted;
+}
 
 static inline bool
 nmx_base_is_grace_over(const struct nmx_grace *grace, uint64_t number)

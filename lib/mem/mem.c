@@ -324,10 +324,13 @@ int
 nmx_mem_unmap(struct nmx_mem *mem, struct nmx_range range)
 {
 	uint32_t at = find_entry(mem, range.start);
-	struct entry *entry = &mem->entries[at];
+	struct entry *entry;
 
-	if (at == mem->n_entries || entry->map.range.start != range.start ||
-		entry->map.range.size != range.size || entry->withdrawn)
+	if (at == mem->n_entries)
+		return -ENOENT;
+	entry = &mem->entries[at];
+	if (entry->map.range.start != range.start || entry->map.range.size != range.size ||
+		entry->withdrawn)
 		return -ENOENT;
 	withdraw(mem, entry);
 	hide_withdrawn(mem);

@@ -33,10 +33,7 @@ tnic_fini_audit(struct tnic_audit *audit)
 static void
 reset_flows(struct tnic_audit *audit, const struct tnic_stream *stream, bool is_joined)
 {
-	uint32_t most = audit->stream.n_flows > stream->n_flows ? audit->stream.n_flows
-								: stream->n_flows;
-
-	for (uint32_t i = 0; i < most; i++) {
+	for (uint32_t i = 0; i < stream->n_flows; i++) {
 		audit->flows[i].base_seq = 0;
 		audit->flows[i].next_seq = 0;
 		audit->flows[i].is_joined = is_joined;

@@ -78,10 +78,11 @@ check_scatter(struct rte_eth_dev *dev, const struct rte_eth_rxconf *conf, struct
 	if (config->segments.high == 1 && config->sizes.high <= room)
 		return 0;
 	TNIC_LOG(ERR,
-		"%s: frames of up to %u bytes in up to %u or more segments need Rx scatter, as an "
-		"mbuf has room for %u; turn it on (testpmd: --enable-scatter), or give smaller "
-		"sizes= and segments=\n",
-		dev->device->name, config->sizes.high, config->segments.high, room);
+		"%s: sizes=%u-%u segments=%u-%u may need several mbufs of %u bytes for a frame, "
+		"but Rx scatter is off; turn it on (testpmd: --enable-scatter) or give smaller "
+		"ones\n",
+		dev->device->name, config->sizes.low, config->sizes.high, config->segments.low,
+		config->segments.high, room);
 	return -EINVAL;
 }
 

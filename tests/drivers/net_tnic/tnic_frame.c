@@ -104,16 +104,15 @@ static bool
 has_pattern(struct piece piece, uint64_t key)
 {
 	while (piece.size > 0) {
-		uint64_t word = make_pattern(key, piece.offset / sizeof(word));
+		uint64_t word = make_pattern(key, piece.offset / sizeof(word)), found = word;
 		uint32_t n = count_to_word_end(piece.offset, piece.size);
-		int differs;
 
+		/* What isn't overwritten stays as it should be. */
 		if (n == sizeof(word))
-			differs = memcmp(piece.data, &word, sizeof(word));
+			memcpy(&found, piece.data, sizeof(found));
 		else
-			differs = memcmp(
-				piece.data, (uint8_t *)&word + piece.offset % sizeof(word), n);
-		if (differs != 0)
+			memcpy((uint8_t *)&found + piece.offset % sizeof(word), piece.data, n);
+		if (found != word)
 			return false;
 		piece.data += n;
 		piece.offset += n;
@@ -192,7 +191,8 @@ tnic_check_frame(const struct tnic_macs *macs, const struct tnic_span *spans, ui
 	struct tnic_wire_header header = {.magic = 0};
 
 	copy_head(spans, n_spans, &header, sizeof(header), false);
-	if (size < offsetof(struct tnic_wire_header, run) || header.magic != TNIC_FRAME_MAGIC)
+	/* The rest of a header that the frame is too short for is zero. */
+	if (header.magic != TNIC_FRAME_MAGIC)
 		return TNIC_FRAME_FOREIGN;
 	if (size < TNIC_FRAME_MIN_BYTES || size > TNIC_FRAME_MAX_BYTES || size != header.length)
 		return TNIC_FRAME_CHANGED;

@@ -38,7 +38,8 @@ extern int tnic_logtype;
  *
  * Programs may drain their queues before they start to forward, as testpmd does without
  * --no-flush-rx: it polls until nothing comes, waits 10 ms, and polls once more. What they throw
- * away there would count as lost, and shut the window for ever.
+ * away there would count as lost, and shut the window for ever. A program that polls ten times a
+ * second or less gets nothing.
  */
 #define TNIC_IDLE_MS  100
 #define TNIC_QUIET_MS 100

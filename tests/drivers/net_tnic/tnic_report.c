@@ -15,42 +15,29 @@
 #define REPORT_BYTES ((uint32_t)sizeof(struct tnic_report))
 
 /** Bytes of the file on which locks are held; what is in them doesn't matter. */
-enum lock_byte {
-	LOCK_CREATE, /* while the file is made or looked at */
-	LOCK_SENDER,
-	LOCK_AUDITOR,
+enum place {
+	PLACE_SENDER,
+	PLACE_AUDITOR,
 };
 
-/** Locks of an open file description: two openings in one process exclude each other, too. */
+/** A lock of the open file description: two openings in one process exclude each other, too. */
 static int
-lock_byte(int fd, enum lock_byte byte, short type, int command)
+take_place(int fd, enum place place, const char *path, struct tnic_reason *reason)
 {
+	const char *does = place == PLACE_SENDER ? "sends" : "audits";
 	struct flock lock = {
-		.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1};
-	int ret;
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)place, .l_len = 1};
 
-	do
-		ret = fcntl(fd, command, &lock);
-	while (ret != 0 && errno == EINTR);
-	return ret == 0 ? 0 : -errno;
-}
-
-static int
-take_place(int fd, enum lock_byte byte, const char *path, struct tnic_reason *reason)
-{
-	int ret = lock_byte(fd, byte, F_WRLCK, F_OFD_SETLK);
-	const char *does = byte == LOCK_SENDER ? "sends" : "audits";
-
-	if (ret == -EAGAIN || ret == -EACCES)
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
 		return tnic_refuse(reason, EBUSY,
 			"file=%.300s: another live port already %s with this file; "
 			"detach it, or name another file",
 			path, does);
-	if (ret != 0)
-		return tnic_refuse(reason, -ret,
-			"file=%.300s: can't be locked (%s); name a file on a local file system",
-			path, strerror(-ret));
-	return 0;
+	return tnic_refuse(reason, errno,
+		"file=%.300s: can't be locked (%s); name a file on a local file system", path,
+		strerror(errno));
 }
 
 static void
@@ -97,7 +84,7 @@ check_size(int fd, const char *path, struct tnic_reason *reason)
 	return 0;
 }
 
-/** Map the file; write its first line if its creator didn't get that far. Context: LOCK_CREATE. */
+/** Map the file; write its first line if nobody has. */
 static int
 map_report(int fd, const char *path, struct tnic_report **ret_report, struct tnic_reason *reason)
 {
@@ -127,32 +114,26 @@ int
 tnic_open_report(const char *path, bool sends, bool audits, struct tnic_report_handle *ret_handle,
 	struct tnic_reason *reason)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644), ret;
-	struct tnic_report *report = NULL;
+	struct tnic_report_handle handle = {NULL, -1};
+	int ret = 0;
 
-	if (fd < 0)
+	handle.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+	if (handle.fd < 0)
 		return tnic_refuse(reason, errno,
 			"file=%.300s: can't be opened (%s); name a file in an existing folder that "
 			"this user may write",
 			path, strerror(errno));
-	ret = sends ? take_place(fd, LOCK_SENDER, path, reason) : 0;
+	if (sends)
+		ret = take_place(handle.fd, PLACE_SENDER, path, reason);
 	if (ret == 0 && audits)
-		ret = take_place(fd, LOCK_AUDITOR, path, reason);
-	if (ret == 0) {
-		ret = lock_byte(fd, LOCK_CREATE, F_WRLCK, F_OFD_SETLKW);
-		if (ret != 0)
-			tnic_refuse(reason, -ret, "file=%.300s: can't be locked (%s)", path,
-				strerror(-ret));
-	}
+		ret = take_place(handle.fd, PLACE_AUDITOR, path, reason);
 	if (ret == 0)
-		ret = map_report(fd, path, &report, reason);
-	if (ret != 0) {
-		close(fd);
-		return ret;
-	}
-	lock_byte(fd, LOCK_CREATE, F_UNLCK, F_OFD_SETLK);
-	*ret_handle = (struct tnic_report_handle){report, fd};
-	return 0;
+		ret = map_report(handle.fd, path, &handle.report, reason);
+	if (ret == 0)
+		*ret_handle = handle;
+	else
+		tnic_close_report(&handle);
+	return ret;
 }
 
 void

@@ -10,7 +10,7 @@
  * The file is mapped by both ports, which may be in two processes. It has a fixed size and layout
  * (little endian; tnic_report.py reads it). Every word has one writer:
  *
- *   line of the file      whoever creates it, under a lock, once; its magic last
+ *   line of the file      each that finds it without magic; all write the same, the magic last
  *   line of the stream    the sending port's control thread
  *   line of the auditor   the auditing port's control thread
  *   sender block q        first line: the thread that receives from queue q of the sending port;
@@ -44,7 +44,6 @@
 
 #define TNIC_REPORT_MAGIC   UINT64_C(0x74726f7065526e74) /* "tnReport" */
 #define TNIC_REPORT_VERSION 1
-#define TNIC_LINE_BYTES     64
 
 enum tnic_side_state {
 	TNIC_SIDE_ABSENT,
@@ -144,7 +143,7 @@ struct tnic_report_handle {
  * @param reason  set on failure
  * @return 0; negative errno: -EBUSY a place is taken, -EINVAL not a report, ENOMEM, open(2)'s
  *
- * Context: control thread; waits for another one that is just creating the file.
+ * Context: control thread. Two at once may create the file: all that each does is the same.
  */
 int tnic_open_report(const char *path, bool sends, bool audits,
 	struct tnic_report_handle *ret_handle, struct tnic_reason *reason);

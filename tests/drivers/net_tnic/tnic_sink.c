@@ -6,9 +6,7 @@
 
 #include "tnic_port.h"
 
-#include <errno.h>
-
-#include "tnic_shape.h"
+#include "tnic_chain.h"
 
 int
 tnic_set_up_sink(struct tnic_port *port, uint16_t queue_idx)
@@ -52,42 +50,16 @@ follow_stream(struct tnic_sink *sink)
 	}
 }
 
-/**
- * Take the chain's segments as spans, if the chain is what it says it is.
- *
- * No trust in it: a port under test has made it. Each segment holds a byte or more, lies in its
- * mbuf's room, and their number and sum are those in the first mbuf.
- *
- * @return number of spans; 0 if the chain contradicts itself
- */
-static uint32_t
-collect_spans(const struct rte_mbuf *mbuf, struct tnic_span *spans)
-{
-	const struct rte_mbuf *segment = mbuf;
-	uint64_t left = mbuf->pkt_len;
-	uint32_t n = 0;
-
-	for (; segment != NULL && n < TNIC_MAX_SEGMENTS; segment = segment->next) {
-		if (segment->data_len == 0 || segment->data_len > left ||
-			(uint32_t)segment->data_off + segment->data_len > segment->buf_len)
-			return 0;
-		left -= segment->data_len;
-		spans[n++] = (struct tnic_span){
-			rte_pktmbuf_mtod(segment, uint8_t *), segment->data_len};
-	}
-	return segment == NULL && left == 0 && n == mbuf->nb_segs ? n : 0;
-}
-
 uint16_t
 tnic_audit_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 {
 	struct tnic_sink *sink = queue;
 	struct tnic_audit *audit = &sink->audit;
-	struct tnic_span spans[TNIC_MAX_SEGMENTS];
+	struct tnic_span spans[TNIC_MAX_CHAIN];
 
 	follow_stream(sink);
 	for (uint16_t i = 0; i < n; i++) {
-		uint32_t n_spans = collect_spans(mbufs[i], spans);
+		uint32_t n_spans = tnic_collect_spans(mbufs[i], spans);
 
 		if (n_spans != 0)
 			tnic_audit_frame(audit, spans, n_spans);

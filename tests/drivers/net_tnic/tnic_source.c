@@ -127,7 +127,7 @@ count_allowed(const struct tnic_source *source, uint16_t n)
 	return (uint16_t)RTE_MIN(left, n);
 }
 
-/** Chain mbufs to a frame of this shape. @return spans of its segments */
+/** Chain mbufs to a frame of this shape. @param spans  its segments; written */
 static void
 chain_mbufs(struct rte_mbuf **segments, const struct tnic_shape *shape, uint16_t port_id,
 	struct tnic_span *spans)

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * Frames from the guest: the burst.
+ *
+ * Theory of operation
+ *
+ * A burst is cut into chunks of BURST_MAX frames. For each chunk:
+ *
+ *   1. fetch whole frames, with a bound; take as many mbufs as there are frames
+ *   2. judge each frame, translate its segments, prefetch what will be read
+ *   3. copy
+ *   4. answer the slots, last first
+ *
+ * Frames that find no mbuf stay fetched, in the slots' private copies, for the next burst: nothing
+ * is read from the ring twice. A frame that the guest may send and nobody here can hold is dropped
+ * with a counter; one that breaks the device's rules stops the queue, after those before it.
+ */
+
+#include <rte_memcpy.h>
+#include <rte_prefetch.h>
+
+#include "port.h"
+
+/** A frame of a chunk: its slots, counted from `comp`, and its mbuf. */
+struct frame {
+	NMX_SHARED uint8_t *first; /* its first segment */
+	uint32_t ahead;            /* its first slot */
+	uint32_t n_slots;
+	uint32_t bytes;
+	uint16_t drops_before; /* of the same chunk */
+};
+
+/** A burst under way. */
+struct burst {
+	struct nmx_from_guest *queue;
+	struct guest_ring *ring;
+	const struct nmx_mem_view *view;
+	uint32_t bytes_max; /* of a frame, by the port's MTU */
+	uint64_t frames, bytes;
+	uint64_t drops[NMX_FROM_GUEST_DROPS];
+	uint64_t no_mbuf;
+	uint16_t fault;
+};
+
+static inline int
+translate(struct burst *burst, const struct nmx_ring_slot *slot, NMX_SHARED uint8_t **ret)
+{
+	return nmx_mem_translate(
+		burst->view, &burst->ring->cache, slot->address, slot->length, NMX_MEM_READ, ret);
+}
+
+/** The frame whose first slot is `ahead` of `comp`; all its slots are taken. */
+static inline struct frame
+measure_frame(const struct nmx_ring_host *slots, uint32_t ahead)
+{
+	struct frame frame = {.ahead = ahead};
+	const struct nmx_ring_slot *slot;
+
+	do {
+		slot = nmx_ring_get_taken(slots, ahead + frame.n_slots);
+		frame.bytes += slot->length;
+		frame.n_slots++;
+	} while (slot->flags & VDPDK_FLAG_NEXT);
+	return frame;
+}
+
+/** How many whole frames, at most n, are taken. */
+static inline uint16_t
+count_frames(const struct nmx_ring_host *slots, uint16_t n)
+{
+	uint32_t taken = nmx_ring_count_taken(slots), ahead = 0;
+	uint16_t frames = 0;
+
+	for (; frames < n && ahead < taken; ahead++)
+		frames += !(nmx_ring_get_taken(slots, ahead)->flags & VDPDK_FLAG_NEXT);
+	return frames;
+}
+
+/* --- Frames of several segments, or over several mbufs --- */
+
+/** Add an mbuf to a chain's end; false without one. */
+static bool
+extend_chain(struct rte_mempool *pool, struct rte_mbuf *head, struct rte_mbuf **last)
+{
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(pool);
+
+	if (mbuf == NULL)
+		return false;
+	(*last)->next = mbuf;
+	*last = mbuf;
+	head->nb_segs++;
+	return true;
+}
+
+/** Copy one segment to the end of a chain. */
+static bool
+append_segment(struct rte_mempool *pool, struct rte_mbuf *head, struct rte_mbuf **last,
+	const NMX_SHARED uint8_t *from, uint32_t bytes)
+{
+	while (bytes > 0) {
+		uint32_t room = rte_pktmbuf_tailroom(*last), n;
+
+		if (room == 0) {
+			if (!extend_chain(pool, head, last))
+				return false;
+			continue;
+		}
+		n = RTE_MIN(room, bytes);
+		nmx_base_copy_from_shared(
+			rte_pktmbuf_mtod_offset(*last, void *, (*last)->data_len), from, n);
+		(*last)->data_len = (uint16_t)((*last)->data_len + n);
+		from += n;
+		bytes -= n;
+	}
+	return true;
+}
+
+/** What becomes of a frame. */
+enum fate {
+	RECEIVED,
+	DROPPED,
+	WAITS, /* for mbufs, or for nothing any more: the burst ends before it */
+};
+
+/** Gather a frame into a chain that starts with `head`. */
+static enum fate
+gather_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *head)
+{
+	struct rte_mbuf *last = head;
+
+	for (uint32_t i = 0; i < frame->n_slots; i++) {
+		const struct nmx_ring_slot *slot = nmx_ring_get_taken(
+			&burst->ring->slots, frame->ahead + i);
+		NMX_SHARED uint8_t *from;
+
+		if (translate(burst, slot, &from) != 0) {
+			burst->fault = VDPDK_FAULT_ADDRESS;
+			return WAITS;
+		}
+		if (!append_segment(burst->queue->pool, head, &last, from, slot->length)) {
+			burst->no_mbuf++;
+			return WAITS;
+		}
+	}
+	head->pkt_len = frame->bytes;
+	return RECEIVED;
+}
+
+/* --- Chunks --- */
+
+/** Judge a frame; RECEIVED if it is to be copied. */
+static inline enum fate
+judge_frame(struct burst *burst, const struct frame *frame, const struct rte_mbuf *mbuf)
+{
+	if (unlikely(frame->bytes < VDPDK_FRAME_BYTES_MIN || frame->bytes > NMX_FRAME_BYTES_MAX)) {
+		burst->fault = VDPDK_FAULT_LENGTH;
+		return WAITS;
+	}
+	if (unlikely(frame->bytes > burst->bytes_max ||
+		     (frame->bytes > rte_pktmbuf_tailroom(mbuf) && !burst->queue->scatter)))
+		return DROPPED; /* NMX_FROM_GUEST_TOO_LONG, the only reason there is */
+	return RECEIVED;
+}
+
+/** Find and prefetch a frame. */
+static inline enum fate
+plan_frame(struct burst *burst, struct frame *frame, const struct rte_mbuf *mbuf)
+{
+	enum fate fate = judge_frame(burst, frame, mbuf);
+
+	if (unlikely(fate != RECEIVED))
+		return fate;
+	if (unlikely(translate(burst, nmx_ring_get_taken(&burst->ring->slots, frame->ahead),
+			     &frame->first) != 0)) {
+		burst->fault = VDPDK_FAULT_ADDRESS;
+		return WAITS;
+	}
+	__builtin_prefetch(NMX_SHARED_PLAIN(void, frame->first));
+	return RECEIVED;
+}
+
+/** Copy a planned frame into its mbuf. */
+static inline enum fate
+copy_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *mbuf)
+{
+	mbuf->port = burst->queue->port_id;
+	if (unlikely(frame->n_slots > 1 || frame->bytes > rte_pktmbuf_tailroom(mbuf)))
+		return gather_frame(burst, frame, mbuf);
+	rte_memcpy(
+		rte_pktmbuf_mtod(mbuf, void *), NMX_SHARED_PLAIN(void, frame->first), frame->bytes);
+	mbuf->data_len = (uint16_t)frame->bytes;
+	mbuf->pkt_len = frame->bytes;
+	return RECEIVED;
+}
+
+/** Answer n slots, last first. */
+static inline void
+answer_slots(struct nmx_ring_host *slots, uint32_t n)
+{
+	for (uint32_t i = n; i-- > 0;)
+		nmx_ring_complete_slot(
+			slots, i, VDPDK_W1(VDPDK_TX_DONE, nmx_ring_get_taken(slots, i)->id, 0, 0));
+	nmx_ring_advance_comp(slots, n);
+}
+
+/** What a chunk came to. */
+struct chunk {
+	struct frame frames[BURST_MAX]; /* planned, in order */
+	uint16_t n;
+	uint16_t n_drops;
+	uint32_t n_slots; /* of frames that are done with: planned or dropped */
+};
+
+/** Look at n taken frames; stops at one that waits. */
+static inline void
+plan_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		struct frame frame = measure_frame(&burst->ring->slots, chunk->n_slots);
+		enum fate fate = plan_frame(burst, &frame, mbufs[chunk->n]);
+
+		if (unlikely(fate == WAITS))
+			break;
+		frame.drops_before = chunk->n_drops;
+		if (likely(fate == RECEIVED))
+			chunk->frames[chunk->n++] = frame;
+		else
+			chunk->n_drops++;
+		chunk->n_slots += frame.n_slots;
+	}
+}
+
+/** Copy what was planned. Stops at a frame that waits, and takes it and the rest back. */
+static inline uint16_t
+copy_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
+{
+	for (uint16_t i = 0; i < chunk->n; i++) {
+		if (unlikely(copy_frame(burst, &chunk->frames[i], mbufs[i]) != RECEIVED)) {
+			chunk->n_slots = chunk->frames[i].ahead;
+			chunk->n_drops = chunk->frames[i].drops_before;
+			return i;
+		}
+		burst->bytes += chunk->frames[i].bytes;
+	}
+	return chunk->n;
+}
+
+/** One chunk. @return frames in mbufs; *ret_more: there may be further ones */
+static uint16_t
+receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *ret_more)
+{
+	struct nmx_ring_host *slots = &burst->ring->slots;
+	struct chunk chunk = {.n = 0};
+	uint16_t found, got;
+
+	*ret_more = false;
+	burst->fault = nmx_ring_fetch_frames(slots, n);
+	found = count_frames(slots, n);
+	if (found == 0)
+		return 0;
+	if (unlikely(rte_pktmbuf_alloc_bulk(burst->queue->pool, mbufs, found) != 0)) {
+		burst->no_mbuf++;
+		return 0;
+	}
+	plan_chunk(burst, &chunk, mbufs, found);
+	got = copy_chunk(burst, &chunk, mbufs);
+	answer_slots(slots, chunk.n_slots);
+	burst->drops[NMX_FROM_GUEST_TOO_LONG] += chunk.n_drops;
+	if (unlikely(got < found))
+		rte_pktmbuf_free_bulk(mbufs + got, found - got);
+	burst->frames += got;
+	*ret_more = got == n;
+	return got;
+}
+
+static uint16_t
+receive_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
+{
+	struct nmx_from_guest *queue = burst->queue;
+	uint16_t done = 0;
+	bool more = true;
+
+	burst->view = nmx_mem_get_view(burst->ring->mem);
+	burst->bytes_max = atomic_load_explicit(
+		&queue->port->from_guest_bytes_max, memory_order_relaxed);
+	while (done < n && more && burst->fault == VDPDK_FAULT_NONE)
+		done += receive_chunk(burst, mbufs + done, RTE_MIN(n - done, BURST_MAX), &more);
+	if (unlikely(burst->fault != VDPDK_FAULT_NONE))
+		nmx_guestport_set_fault(queue->port, burst->ring, &queue->active, burst->fault);
+	queue->counters.frames += burst->frames;
+	queue->counters.bytes += burst->bytes;
+	queue->counters.no_mbuf += burst->no_mbuf;
+	for (unsigned int i = 0; i < NMX_FROM_GUEST_DROPS; i++)
+		queue->counters.drops[i] += burst->drops[i];
+	return done;
+}
+
+uint16_t
+nmx_guestport_receive(struct nmx_from_guest *queue, struct rte_mbuf **mbufs, uint16_t n)
+{
+	struct burst burst = {.queue = queue};
+
+	nmx_base_enter_bracket(&queue->bracket);
+	burst.ring = atomic_load_explicit(&queue->active, memory_order_acquire);
+	n = likely(burst.ring != NULL) ? receive_burst(&burst, mbufs, n) : 0;
+	nmx_base_leave_bracket(&queue->bracket);
+	return n;
+}
+
+/* --- Waking --- */
+
+/** True if a burst would find something. */
+static bool
+has_work(const struct guest_ring *ring)
+{
+	struct nmx_ring_slot slot;
+
+	return nmx_ring_count_taken(&ring->slots) > 0 || nmx_ring_load_slot(&ring->slots, &slot);
+}
+
+void
+nmx_guestport_arm(struct nmx_from_guest *queue)
+{
+	struct guest_ring *ring;
+
+	/* A ring that is published after this look finds the mark and wakes the program: either
+	 * this load of `active` sees the ring or its maker's load sees the mark. */
+	atomic_store_explicit(&queue->armed, true, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);
+	nmx_base_enter_bracket(&queue->bracket);
+	ring = atomic_load_explicit(&queue->active, memory_order_acquire);
+	if (ring != NULL) {
+		nmx_ring_arm_event(&ring->arm);
+		if (has_work(ring))
+			nmx_guestport_send_signal(&queue->port->signaler, queue->doorbell);
+	}
+	nmx_base_leave_bracket(&queue->bracket);
+}
+
+void
+nmx_guestport_disarm(struct nmx_from_guest *queue)
+{
+	struct guest_ring *ring;
+
+	atomic_store_explicit(&queue->armed, false, memory_order_relaxed);
+	nmx_base_enter_bracket(&queue->bracket);
+	ring = atomic_load_explicit(&queue->active, memory_order_acquire);
+	if (ring != NULL)
+		nmx_ring_disarm_event(&ring->arm);
+	nmx_base_leave_bracket(&queue->bracket);
+}
+
+int
+nmx_guestport_get_wake_fd(const struct nmx_from_guest *queue)
+{
+	return queue->wake_fd;
+}
+
+struct nmx_from_guest *
+nmx_guestport_get_from_guest(struct nmx_guestport *port, uint16_t index)
+{
+	return &port->from_guest[index];
+}
+
+void
+nmx_guestport_set_pool(
+	struct nmx_from_guest *queue, struct rte_mempool *pool, uint16_t port_id, bool scatter)
+{
+	queue->pool = pool;
+	queue->port_id = port_id;
+	queue->scatter = scatter;
+}
+
+void
+nmx_guestport_get_from_counters(
+	const struct nmx_from_guest *queue, struct nmx_from_guest_counters *ret_counters)
+{
+	*ret_counters = queue->counters;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/** The port's own life. */
+
+#include "guestport.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <rte_malloc.h>
+
+#include "control.h"
+#include "lib/base/clock.h"
+#include "lib/base/fd.h"
+#include "port.h"
+
+RTE_LOG_REGISTER(nmx_guestport_logtype, pmd.common.nicmux, NOTICE);
+
+/** How long destroying waits for bursts; their program promised that there are none. */
+#define DESTROY_NS NMX_NS_PER_S
+
+/* Log lines of a guest's doing: this many at once, then one in this time. */
+#define LOG_BURST       10
+#define LOG_INTERVAL_NS (NMX_NS_PER_S / 5)
+
+bool
+nmx_guestport_may_log(struct nmx_guestport *port)
+{
+	uint64_t now_ns = nmx_base_read_clock_ns();
+
+	if (port->log_tokens_ns > now_ns + LOG_BURST * LOG_INTERVAL_NS)
+		return false;
+	port->log_tokens_ns = RTE_MAX(port->log_tokens_ns, now_ns) + LOG_INTERVAL_NS;
+	return true;
+}
+
+static void
+init_grant(const struct nmx_guestport_config *config, struct nmx_vdev_grant *grant)
+{
+	*grant = (struct nmx_vdev_grant){
+		.vendor_id = VDPDK_PCI_VENDOR_ID,
+		.device_id = VDPDK_PCI_DEVICE_ID,
+		.n_queue_pairs = config->n_queue_pairs,
+		.ring_max_log2 = 12,
+		.ring_recommended_log2 = 10,
+		.features = VDPDK_FEATURE_RX_SCATTER,
+		.rx_frame_max = NMX_FRAME_BYTES_MAX,
+		.tx_frame_max = NMX_FRAME_BYTES_MAX,
+		.mtu_min = NMX_MTU_MIN,
+		.mtu_max = NMX_MTU_MAX,
+		.mtu = NMX_MTU_DEFAULT,
+		.dma_maps_max = 16384,
+	};
+	memcpy(grant->mac, config->mac, sizeof(grant->mac));
+}
+
+static int
+init_queues(struct nmx_guestport *port)
+{
+	uint16_t n = port->n_queue_pairs;
+
+	port->to_guest = rte_zmalloc(NULL, n * sizeof(*port->to_guest), RTE_CACHE_LINE_SIZE);
+	port->from_guest = rte_zmalloc(NULL, n * sizeof(*port->from_guest), RTE_CACHE_LINE_SIZE);
+	if (port->to_guest == NULL || port->from_guest == NULL)
+		return -ENOMEM;
+	for (uint16_t i = 0; i < n; i++) {
+		struct nmx_to_guest *to = &port->to_guest[i];
+		struct nmx_from_guest *from = &port->from_guest[i];
+
+		nmx_base_init_bracket(&to->bracket);
+		nmx_base_init_bracket(&from->bracket);
+		port->brackets[2 * i] = &to->bracket;
+		port->brackets[2 * i + 1] = &from->bracket;
+		to->port = from->port = port;
+		to->index = from->index = i;
+		from->doorbell = from->wake_fd = -1;
+	}
+	nmx_base_init_grace(&port->grace, port->brackets, port->brackets_seen, 2u * n);
+	for (uint16_t i = 0; i < n; i++) {
+		port->from_guest[i].wake_fd = epoll_create1(EPOLL_CLOEXEC);
+		if (port->from_guest[i].wake_fd < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static struct nmx_guestport *
+allocate_port(const struct nmx_guestport_config *config)
+{
+	struct nmx_guestport *port = rte_zmalloc(NULL, sizeof(*port), RTE_CACHE_LINE_SIZE);
+
+	if (port == NULL)
+		return NULL;
+	snprintf(port->name, sizeof(port->name), "%s", config->name);
+	port->n_queue_pairs = config->n_queue_pairs;
+	port->mem_bytes_max = config->mem_bytes_max;
+	port->link_changed = config->link_changed;
+	port->context = config->context;
+	port->connection = port->lost_fd = port->listener.fd = -1;
+	port->signaler.file = -1;
+	for (uint32_t i = 0; i < VECTORS_MAX; i++)
+		atomic_init(&port->vectors[i], -1);
+	atomic_init(&port->to_guest_bytes_max, NMX_MTU_DEFAULT + NMX_FRAME_OVERHEAD_BYTES);
+	atomic_init(&port->from_guest_bytes_max, NMX_MTU_DEFAULT + NMX_FRAME_OVERHEAD_BYTES);
+	return port;
+}
+
+/** Free what a port has; the control thread doesn't know it. */
+static void
+free_port(struct nmx_guestport *port)
+{
+	nmx_vfu_close_listener(&port->listener);
+	nmx_vdev_destroy(port->vdev);
+	nmx_base_close_fd(&port->lost_fd);
+	if (port->signaler.file >= 0)
+		nmx_guestport_close_signaler(&port->signaler);
+	for (uint16_t i = 0; port->from_guest != NULL && i < port->n_queue_pairs; i++)
+		nmx_base_close_fd(&port->from_guest[i].wake_fd);
+	rte_free(port->to_guest);
+	rte_free(port->from_guest);
+	rte_free(port);
+}
+
+/** What needs no control thread yet. */
+static int
+prepare_port(struct nmx_guestport *port, const struct nmx_guestport_config *config,
+	const char **ret_reason)
+{
+	struct nmx_vdev_grant grant;
+	int ret;
+
+	*ret_reason = "no memory, or no more file descriptors; raise the limits";
+	ret = init_queues(port);
+	if (ret != 0)
+		return ret;
+	port->lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (port->lost_fd < 0)
+		return -errno;
+	init_grant(config, &grant);
+	ret = nmx_vdev_create(&grant, &nmx_guestport_backend, port, &port->vdev);
+	if (ret != 0)
+		return ret;
+	nmx_vdev_describe(port->vdev, &port->device);
+	ret = nmx_guestport_open_signaler(&port->signaler);
+	if (ret != 0) {
+		*ret_reason = "the kernel refuses asynchronous I/O, which signals guests; "
+			      "allow io_setup(2), or raise fs.aio-max-nr";
+		return ret;
+	}
+	ret = nmx_vfu_open_listener(config->path, 0600, &port->listener);
+	if (ret != 0)
+		*ret_reason = nmx_vfu_explain_listen(ret);
+	return ret;
+}
+
+static int
+watch_port(struct nmx_guestport *port)
+{
+	int ret;
+
+	nmx_control_lock();
+	ret = nmx_control_watch(port, NMX_CONTROL_LISTENER, port->listener.fd, EPOLLIN);
+	if (ret == 0)
+		ret = nmx_control_watch(port, NMX_CONTROL_LOST_MEMORY, port->lost_fd, EPOLLIN);
+	nmx_control_unlock();
+	return ret;
+}
+
+int
+nmx_guestport_create(const struct nmx_guestport_config *config, struct nmx_guestport **ret_port,
+	const char **ret_reason)
+{
+	struct nmx_guestport *port = allocate_port(config);
+	int ret;
+
+	*ret_reason = "no memory; give EAL more";
+	if (port == NULL)
+		return -ENOMEM;
+	ret = prepare_port(port, config, ret_reason);
+	if (ret == 0) {
+		*ret_reason = "no control thread could be started";
+		ret = nmx_control_add_port(port);
+	}
+	if (ret != 0) {
+		free_port(port);
+		return ret;
+	}
+	ret = watch_port(port);
+	if (ret != 0) {
+		nmx_guestport_destroy(port);
+		return ret;
+	}
+	*ret_port = port;
+	return 0;
+}
+
+/** End the session, if there is one, and wait for bursts. True: nothing reaches guest memory. */
+static bool
+quiet_port(struct nmx_guestport *port)
+{
+	uint64_t deadline_ns = nmx_base_read_clock_ns() + DESTROY_NS, now_ns;
+	bool quiet;
+
+	do {
+		nmx_control_lock();
+		now_ns = nmx_base_read_clock_ns();
+		nmx_guestport_end_session(port, "the port is closed");
+		quiet = nmx_guestport_advance(port, now_ns) && !port->ending;
+		if (quiet) {
+			nmx_control_unwatch(port->listener.fd);
+			nmx_control_unwatch(port->lost_fd);
+		}
+		nmx_control_unlock();
+		if (!quiet)
+			sched_yield();
+	} while (!quiet && now_ns < deadline_ns);
+	return quiet;
+}
+
+void
+nmx_guestport_destroy(struct nmx_guestport *port)
+{
+	bool quiet;
+
+	if (port == NULL)
+		return;
+	quiet = quiet_port(port);
+	nmx_control_remove_port(port);
+	if (quiet)
+		free_port(port);
+	else
+		PORT_LOG(port, ERR, "closed while a burst runs; its memory is kept for ever");
+}
+
+void
+nmx_guestport_set_polled(struct nmx_guestport *port, bool polled)
+{
+	nmx_control_lock();
+	nmx_vdev_set_link(port->vdev, polled, NMX_LINK_SPEED_MBPS);
+	nmx_control_unlock();
+}
+
+bool
+nmx_guestport_is_linked(const struct nmx_guestport *port)
+{
+	return atomic_load(&port->linked);
+}
+
+void
+nmx_guestport_set_mtu(struct nmx_guestport *port, uint16_t mtu)
+{
+	atomic_store_explicit(
+		&port->from_guest_bytes_max, mtu + NMX_FRAME_OVERHEAD_BYTES, memory_order_relaxed);
+}
+
+void
+nmx_guestport_get_counters(
+	const struct nmx_guestport *port, struct nmx_guestport_counters *ret_counters)
+{
+	const struct nmx_vdev_counters *device;
+
+	nmx_control_lock();
+	device = nmx_vdev_get_counters(port->vdev);
+	ret_counters->sessions = port->sessions;
+	ret_counters->resets = device->resets;
+	ret_counters->faults = port->faults;
+	ret_counters->requests = device->requests;
+	ret_counters->refused_requests = device->refused_requests;
+	ret_counters->ignored_writes = device->ignored_writes;
+	ret_counters->ignored_doorbells = device->ignored_doorbells;
+	nmx_control_unlock();
+}

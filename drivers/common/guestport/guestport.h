@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * A guest's host side: everything between one vDPDK guest and a DPDK program.
+ *
+ * A guestport listens on a vfio-user socket, serves one guest at a time, and moves frames between
+ * mbufs and that guest's rings. A shell (drivers/net/vdpdk_host) makes an ethdev port of it; a
+ * multiplexer uses many directly. Names say the direction as the host sees it: to the guest, from
+ * the guest.
+ *
+ * Threads. A *data thread* owns a queue of one direction while it calls that queue's functions; two
+ * queues may have two threads. Everything else may be called by any thread and takes the control
+ * lock; one *control thread* of the process serves all sockets under the same lock. No function
+ * waits for a guest.
+ */
+
+#ifndef NMX_GUESTPORT_H
+#define NMX_GUESTPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_mbuf.h>
+
+struct nmx_guestport;
+struct nmx_to_guest;
+struct nmx_from_guest;
+
+/** Bytes that a frame may have beyond its MTU: Ethernet header and two VLAN tags. */
+#define NMX_FRAME_OVERHEAD_BYTES 22
+/** The largest frame either way, without FCS. */
+#define NMX_FRAME_BYTES_MAX 9728
+#define NMX_MTU_MIN         68
+#define NMX_MTU_MAX         (NMX_FRAME_BYTES_MAX - NMX_FRAME_OVERHEAD_BYTES)
+#define NMX_MTU_DEFAULT     1500
+/** What the port tells as its speed: memory has none, programs want a number. */
+#define NMX_LINK_SPEED_MBPS 10000
+
+struct nmx_guestport_config {
+	const char *path;       /* of the socket */
+	const char *name;       /* for log lines; kept as a copy */
+	uint16_t n_queue_pairs; /* 1 to VDPDK_QUEUE_PAIRS_MAX */
+	uint8_t mac[6];         /* the guest's, until it sets another */
+	uint64_t mem_bytes_max; /* that a guest may map */
+	/** The guest came or went. Any thread that may call into the port; lock not held. */
+	void (*link_changed)(void *context);
+	void *context;
+};
+
+/** Why a frame didn't get to the guest. */
+enum nmx_to_guest_drop {
+	NMX_TO_GUEST_NO_QUEUE,  /* the guest hasn't started the queue */
+	NMX_TO_GUEST_NO_BUFFER, /* it can never have enough buffers for this frame */
+	NMX_TO_GUEST_TOO_LONG,  /* longer than its buffers, or than its MTU allows */
+	NMX_TO_GUEST_MALFORMED, /* mbuf lengths contradict each other, or under 14 bytes */
+	NMX_TO_GUEST_DROPS
+};
+
+/** Why a frame of the guest's went no further. */
+enum nmx_from_guest_drop {
+	NMX_FROM_GUEST_TOO_LONG, /* longer than the port's MTU allows, or than its mbufs */
+	NMX_FROM_GUEST_DROPS
+};
+
+struct nmx_to_guest_counters {
+	uint64_t frames, bytes;
+	uint64_t drops[NMX_TO_GUEST_DROPS];
+	uint64_t signals;
+};
+
+struct nmx_from_guest_counters {
+	uint64_t frames, bytes;
+	uint64_t drops[NMX_FROM_GUEST_DROPS];
+	uint64_t no_mbuf; /* bursts that ended for want of mbufs; nothing is lost by that */
+};
+
+/** Of the port as a whole. */
+struct nmx_guestport_counters {
+	uint64_t sessions; /* clients that were served */
+	uint64_t resets;   /* of the device, by whatever way */
+	uint64_t faults;   /* queues stopped for what the guest did */
+	uint64_t requests, refused_requests;
+	uint64_t ignored_writes, ignored_doorbells;
+};
+
+/**
+ * Listen for a guest.
+ *
+ * @param config      constant during the call only, but for link_changed's context
+ * @param ret_reason  on failure: one sentence, why and what to do; constant
+ * @return 0; -errno
+ */
+int nmx_guestport_create(const struct nmx_guestport_config *config, struct nmx_guestport **ret_port,
+	const char **ret_reason);
+
+/** End it all. Context: no data thread uses the port any more. NULL is nothing. */
+void nmx_guestport_destroy(struct nmx_guestport *port);
+
+/** Whether the host's program polls: the guest's link. */
+void nmx_guestport_set_polled(struct nmx_guestport *port, bool polled);
+
+/** Whether a guest's driver runs: the host's link. */
+bool nmx_guestport_is_linked(const struct nmx_guestport *port);
+
+/** The longest frame that is taken from the guest is this and the overhead. */
+void nmx_guestport_set_mtu(struct nmx_guestport *port, uint16_t mtu);
+
+void nmx_guestport_get_counters(
+	const struct nmx_guestport *port, struct nmx_guestport_counters *ret_counters);
+
+/* --- To the guest --- */
+
+struct nmx_to_guest *nmx_guestport_get_to_guest(struct nmx_guestport *port, uint16_t index);
+
+/**
+ * Give frames to the guest.
+ *
+ * @return frames consumed: delivered, or dropped with a counter. The others found no posted buffer
+ *         and stay the caller's, who may try again or drop them
+ *
+ * Context: data thread. Doesn't wait, lock or allocate; at most one system call, to signal.
+ */
+uint16_t nmx_guestport_send(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n);
+
+/** Any thread; numbers may be a burst old. */
+void nmx_guestport_get_to_counters(
+	const struct nmx_to_guest *queue, struct nmx_to_guest_counters *ret_counters);
+
+/* --- From the guest --- */
+
+struct nmx_from_guest *nmx_guestport_get_from_guest(struct nmx_guestport *port, uint16_t index);
+
+/**
+ * Say where frames go. Context: before the queue is polled.
+ *
+ * @param pool     for mbufs
+ * @param port_id  for their port field
+ * @param scatter  frames may take several mbufs
+ */
+void nmx_guestport_set_pool(
+	struct nmx_from_guest *queue, struct rte_mempool *pool, uint16_t port_id, bool scatter);
+
+/**
+ * Take frames from the guest.
+ *
+ * @return frames in mbufs, at most n
+ *
+ * Context: data thread. Doesn't wait, lock or allocate but from the pool.
+ */
+uint16_t nmx_guestport_receive(struct nmx_from_guest *queue, struct rte_mbuf **mbufs, uint16_t n);
+
+/**
+ * Ask to be woken through nmx_guestport_get_wake_fd() when there is something to receive; looks at
+ * once, so that what is there already wakes, too. Context: data thread.
+ */
+void nmx_guestport_arm(struct nmx_from_guest *queue);
+
+/** Ask for nothing any more. Context: data thread. */
+void nmx_guestport_disarm(struct nmx_from_guest *queue);
+
+/**
+ * A file descriptor to wait on, edge-triggered, and never to be read: an epoll instance, the
+ * queue's for its whole life, that holds the present session's doorbell.
+ */
+int nmx_guestport_get_wake_fd(const struct nmx_from_guest *queue);
+
+/** Any thread; numbers may be a burst old. */
+void nmx_guestport_get_from_counters(
+	const struct nmx_from_guest *queue, struct nmx_from_guest_counters *ret_counters);
+
+#endif

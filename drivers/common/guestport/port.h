@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * A guestport's inner state; private to this folder.
+ *
+ * Theory of operation
+ *
+ * A queue has a fixed part, which data threads know, and while the guest has it started a *ring*:
+ * all that belongs to one run of it. The control thread makes a ring, fills it in and publishes it
+ * in the queue's `active`; from then on it is the data thread's, until the control thread takes
+ * `active` away and a grace period is over. Then it is the control thread's again.
+ *
+ *   NONE --QUEUE_START--> ACTIVE --QUEUE_STOP, reset, unmap--> DRAINING --grace--> NONE
+ *                           |                                     ^
+ *                           +-- fault, found by the data thread --+  (QUEUE_STOP or reset)
+ *
+ * What a data thread uses of a session (ring, view of memory, descriptors of vectors) it takes
+ * inside its bracket, so the same grace period covers it all.
+ *
+ * "Control" below: the control lock is held.
+ */
+
+#ifndef NMX_GUESTPORT_PORT_H
+#define NMX_GUESTPORT_PORT_H
+
+#include <stdatomic.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_common.h>
+#include <rte_log.h>
+
+#include "guestport.h"
+#include "lib/base/grace.h"
+#include "lib/mem/mem.h"
+#include "lib/ring/ring_event.h"
+#include "lib/ring/ring_host.h"
+#include "lib/vdev/vdev.h"
+#include "lib/vfu/path.h"
+#include "lib/vfu/server.h"
+#include "signaler.h"
+
+extern int nmx_guestport_logtype;
+
+#define PORT_LOG(port, level, format, ...)                                                \
+	rte_log(RTE_LOG_##level, nmx_guestport_logtype, "%s: " format "\n", (port)->name, \
+		##__VA_ARGS__)
+
+#define BURST_MAX   32
+#define QUEUES_MAX  VDPDK_QUEUE_PAIRS_MAX
+#define VECTORS_MAX VDPDK_VECTOR_RX(QUEUES_MAX)
+#define NO_GRACE    UINT64_C(0)
+
+struct nmx_guestport;
+
+/** One run of a queue. */
+struct guest_ring {
+	/* Data thread's, while active. */
+	struct nmx_ring_host slots;
+	struct nmx_mem_cache cache;
+	struct nmx_ring_bell bell; /* to the guest: does it wait for an interrupt */
+	struct nmx_ring_arm arm;   /* from the guest: we wait for a doorbell */
+	const struct nmx_mem *mem;
+	bool scatter;
+	_Atomic uint16_t fault; /* VDPDK_FAULT_*, set once */
+
+	/* Control. */
+	bool reported;          /* of the fault */
+	struct nmx_range range; /* of the ring in the guest's memory */
+	NMX_SHARED struct vdpdk_ring_header *header;
+	bool draining;   /* not published any more */
+	bool has_ticket; /* QUEUE_STOP waits */
+	uint64_t grace;  /* when draining ends */
+	struct nmx_vdev_ticket ticket;
+
+	struct nmx_ring_slot taken[]; /* slots' copies */
+};
+
+struct nmx_to_guest {
+	/* Data thread's. */
+	struct nmx_bracket bracket;
+	_Atomic(struct guest_ring *) active; /* control publishes, the data thread may clear */
+	struct nmx_guestport *port;
+	uint16_t index;
+	struct nmx_to_guest_counters counters;
+
+	/* Control. */
+	struct guest_ring *ring __rte_cache_aligned; /* NULL: the guest hasn't started it */
+	struct nmx_to_guest_counters guest_base;     /* the guest's statistics count from here */
+} __rte_cache_aligned;
+
+struct nmx_from_guest {
+	/* Data thread's. */
+	struct nmx_bracket bracket;
+	_Atomic(struct guest_ring *) active;
+	struct rte_mempool *pool;
+	struct nmx_guestport *port;
+	uint16_t index;
+	uint16_t port_id;
+	bool scatter;
+	_Atomic bool armed; /* the program sleeps, or is about to */
+	struct nmx_from_guest_counters counters;
+
+	/* Control. */
+	struct guest_ring *ring __rte_cache_aligned;
+	struct nmx_from_guest_counters guest_base;
+	int wake_fd;  /* epoll instance, for the queue's life */
+	int doorbell; /* eventfd in it, for the session's; -1 */
+} __rte_cache_aligned;
+
+struct nmx_guestport {
+	char name[64];
+	uint16_t n_queue_pairs;
+	struct nmx_to_guest *to_guest;
+	struct nmx_from_guest *from_guest;
+	struct nmx_signaler signaler;
+	_Atomic int vectors[VECTORS_MAX];                          /* the guest's eventfds; -1 */
+	_Atomic uint32_t to_guest_bytes_max, from_guest_bytes_max; /* frames by MTU */
+	_Atomic bool linked;
+	_Atomic bool has_fault; /* a data thread found one */
+
+	/* Control. */
+	void (*link_changed)(void *context);
+	void *context;
+	bool told_linked;
+	uint32_t slot, id; /* in the control thread's table */
+	struct nmx_vfu_listener listener;
+	uint64_t mem_bytes_max;
+	struct nmx_vdev *vdev;
+	struct nmx_vfu_device device;
+	struct nmx_grace grace;
+	const struct nmx_bracket *brackets[2 * QUEUES_MAX];
+	uint32_t brackets_seen[2 * QUEUES_MAX];
+	uint64_t sessions, faults;
+	uint64_t log_tokens_ns; /* of the rate limit */
+
+	/* Of the session. */
+	int connection; /* -1: no client */
+	int lost_fd;    /* eventfd: memory vanished; the port's */
+	struct nmx_vfu_socket socket;
+	struct nmx_vfu_server *server;
+	struct nmx_mem *mem;
+	uint32_t watched;       /* epoll events of the connection */
+	bool ending;            /* the client is gone, data threads may not have let go */
+	uint64_t reset_grace;   /* when the device's reset is done */
+	uint64_t reclaim_grace; /* when withdrawn memory may go */
+	uint64_t vector_grace;  /* when old vectors may be closed */
+	uint64_t parked_grace;  /* when the parked request is answered */
+	int old_vectors[VECTORS_MAX];
+	unsigned int n_old_vectors;
+};
+
+/* ring.c: runs of queues. Control. */
+
+/** Start a queue: VDPDK_ANSWER_*. */
+uint32_t nmx_guestport_start_ring(struct nmx_guestport *port, const struct nmx_vdev_queue *queue);
+/** Stop a queue: VDPDK_ANSWER_* or NMX_VDEV_LATER. */
+uint32_t nmx_guestport_stop_ring(struct nmx_guestport *port, uint16_t direction, uint16_t index,
+	struct nmx_vdev_ticket ticket);
+/** Take all rings away from their data threads; they go when the grace period is over. */
+void nmx_guestport_drop_rings(struct nmx_guestport *port);
+/** Stop rings whose memory is in no view any more. */
+void nmx_guestport_check_rings(struct nmx_guestport *port);
+/** Tell the guest of faults that data threads found. */
+void nmx_guestport_report_faults(struct nmx_guestport *port);
+/** End what is drained. */
+void nmx_guestport_advance_rings(struct nmx_guestport *port);
+/** True if some data thread may use a ring. */
+bool nmx_guestport_has_rings(struct nmx_guestport *port);
+
+/** Data thread: the guest broke the rules; the queue isn't touched any more. */
+void nmx_guestport_set_fault(struct nmx_guestport *port, struct guest_ring *ring,
+	_Atomic(struct guest_ring *) *active, uint16_t fault);
+
+/* session.c: one client. Control. */
+
+/** A client connects: serve it, or send it away if there is one already. */
+void nmx_guestport_accept(struct nmx_guestport *port, uint64_t now_ns);
+/** Do what can be done for the client without waiting, at most one message. */
+void nmx_guestport_serve(struct nmx_guestport *port, uint64_t now_ns);
+/** The client is gone or thrown out; ends for good in nmx_guestport_advance(). */
+void nmx_guestport_end_session(struct nmx_guestport *port, const char *reason);
+/** Go on with what waits for data threads. @return true if nothing waits any more */
+bool nmx_guestport_advance(struct nmx_guestport *port, uint64_t now_ns);
+/** When nmx_guestport_serve() is due without an event. */
+uint64_t nmx_guestport_get_deadline_ns(const struct nmx_guestport *port);
+
+/* backend.c: what the device asks of the port. */
+
+extern const struct nmx_vdev_backend nmx_guestport_backend;
+
+/** Signal a vector, if connected. Data thread inside its bracket, or control. */
+void nmx_guestport_signal_vector(struct nmx_guestport *port, uint16_t vector);
+
+/** True if a line about this guest may be logged now. Control. */
+bool nmx_guestport_may_log(struct nmx_guestport *port);
+
+#endif

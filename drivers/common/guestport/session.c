@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * One client: from its connection until nothing of it is left.
+ *
+ * Theory of operation
+ *
+ *   IDLE --accept--> SERVED --end of file, breach, lost memory--> ENDING --grace--> IDLE
+ *
+ * A request that takes something away from data threads (memory, vectors, the whole device) is
+ * parked until the grace period that covers it is over, and answered then. Nothing is unmapped,
+ * closed or freed before. While a session is ending, the next client waits in the listener's queue.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <rte_errno.h>
+
+#include "control.h"
+#include "lib/base/clock.h"
+#include "lib/base/fd.h"
+#include "port.h"
+
+/** Entries of a client's address space; told to the client. */
+#define MAPS_MAX 16384
+
+/* --- Requests --- */
+
+/** Park the present request until all bursts that run now are over. */
+static int
+park(struct nmx_guestport *port, uint64_t *grace)
+{
+	*grace = nmx_base_ask_grace(&port->grace);
+	port->parked_grace = *grace;
+	return NMX_VFU_LATER;
+}
+
+static int
+on_map(void *context, const struct nmx_vfu_map *map, int *fd)
+{
+	struct nmx_guestport *port = context;
+	const struct nmx_mem_map wanted = {map->range, map->offset, map->protection};
+	int ret = nmx_mem_map(port->mem, &wanted, fd);
+
+	if (!nmx_guestport_has_rings(port))
+		nmx_mem_reclaim(port->mem);
+	else if (nmx_mem_needs_reclaim(port->mem))
+		port->reclaim_grace = nmx_base_ask_grace(&port->grace);
+	return ret;
+}
+
+static int
+on_unmap(void *context, const struct nmx_range *range)
+{
+	struct nmx_guestport *port = context;
+	int ret = 0;
+
+	if (range == NULL)
+		nmx_mem_unmap_all(port->mem);
+	else
+		ret = nmx_mem_unmap(port->mem, *range);
+	if (ret != 0)
+		return ret;
+	nmx_guestport_check_rings(port);
+	nmx_vdev_check_memory(port->vdev);
+	if (nmx_guestport_has_rings(port))
+		return park(port, &port->reclaim_grace);
+	nmx_mem_reclaim(port->mem);
+	return 0;
+}
+
+static int
+on_read_region(void *context, const struct nmx_vfu_access *access, uint8_t *data)
+{
+	return nmx_vdev_read(((struct nmx_guestport *)context)->vdev, access, data);
+}
+
+static int
+on_write_region(void *context, const struct nmx_vfu_access *access, const uint8_t *data)
+{
+	return nmx_vdev_write(((struct nmx_guestport *)context)->vdev, access, data);
+}
+
+static void
+close_old_vectors(struct nmx_guestport *port)
+{
+	nmx_base_close_fds(port->old_vectors, port->n_old_vectors);
+	port->n_old_vectors = 0;
+}
+
+/** Put a descriptor or -1 in a vector's place; what was there waits for the grace period. */
+static void
+swap_vector(struct nmx_guestport *port, uint32_t vector, int fd)
+{
+	int old = atomic_exchange_explicit(&port->vectors[vector], fd, memory_order_acq_rel);
+
+	if (old >= 0)
+		port->old_vectors[port->n_old_vectors++] = old;
+}
+
+static int
+on_connect_vectors(void *context, uint32_t index, uint32_t start, uint32_t count, int *fds)
+{
+	struct nmx_guestport *port = context;
+
+	if (index != NMX_VFU_IRQ_MSIX)
+		return 0; /* errors and requests to go: never signalled */
+	for (uint32_t i = 0; i < count; i++)
+		swap_vector(port, start + i, fds == NULL ? -1 : nmx_base_take_fd(&fds[i]));
+	if (port->n_old_vectors > 0 && nmx_guestport_has_rings(port))
+		return park(port, &port->vector_grace);
+	close_old_vectors(port);
+	return 0;
+}
+
+static int
+on_trigger_vector(void *context, uint32_t index, uint32_t vector)
+{
+	if (index == NMX_VFU_IRQ_MSIX)
+		nmx_guestport_signal_vector(context, (uint16_t)vector);
+	return 0;
+}
+
+static int
+on_reset(void *context)
+{
+	struct nmx_guestport *port = context;
+
+	if (nmx_vdev_reset(port->vdev))
+		return 0;
+	port->parked_grace = port->reset_grace;
+	return NMX_VFU_LATER;
+}
+
+static uint32_t
+on_list_doorbells(void *context, uint32_t region, struct nmx_vfu_doorbell *list, uint32_t room)
+{
+	struct nmx_guestport *port = context;
+	uint32_t n = 0;
+
+	if (region != VDPDK_BAR_SIGNAL)
+		return 0;
+	for (; n < port->n_queue_pairs && n < room; n++) {
+		list[n].offset = VDPDK_REG_TX_DOORBELL(n);
+		list[n].size = 4;
+		list[n].fd = port->from_guest[n].doorbell;
+	}
+	return n;
+}
+
+static const struct nmx_vfu_handlers handlers = {
+	.map = on_map,
+	.unmap = on_unmap,
+	.read_region = on_read_region,
+	.write_region = on_write_region,
+	.connect_vectors = on_connect_vectors,
+	.trigger_vector = on_trigger_vector,
+	.reset = on_reset,
+	.list_doorbells = on_list_doorbells,
+};
+
+/* --- Beginning and end --- */
+
+/**
+ * A new doorbell for a queue: what a dead guest left, full perhaps, wakes nobody any more. It is
+ * edge-triggered inside the epoll instance, which is edge-triggered in the program's own, and
+ * nobody ever reads it: each signal is an edge, whatever the counter is.
+ */
+static int
+open_doorbell(struct nmx_from_guest *queue)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+
+	queue->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (queue->doorbell < 0)
+		return -errno;
+	if (epoll_ctl(queue->wake_fd, EPOLL_CTL_ADD, queue->doorbell, &event) != 0)
+		return -errno;
+	return 0;
+}
+
+static void
+close_doorbell(struct nmx_from_guest *queue)
+{
+	if (queue->doorbell < 0)
+		return;
+	/* The guest's duplicate would keep it in the epoll instance. */
+	(void)epoll_ctl(queue->wake_fd, EPOLL_CTL_DEL, queue->doorbell, NULL);
+	nmx_base_close_fd(&queue->doorbell);
+}
+
+/** Free all that a session has. No data thread can reach it. */
+static void
+clean_up(struct nmx_guestport *port)
+{
+	nmx_vdev_attach(port->vdev, NULL);
+	nmx_vfu_destroy_server(port->server);
+	port->server = NULL;
+	nmx_mem_destroy(port->mem);
+	port->mem = NULL;
+	for (uint32_t i = 0; i < VECTORS_MAX; i++)
+		swap_vector(port, i, -1);
+	close_old_vectors(port);
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
+		close_doorbell(&port->from_guest[i]);
+	nmx_base_close_fd(&port->connection);
+	port->reset_grace = port->reclaim_grace = port->vector_grace = NO_GRACE;
+	port->parked_grace = NO_GRACE;
+	port->ending = false;
+}
+
+static int
+set_up(struct nmx_guestport *port, uint64_t now_ns)
+{
+	const struct nmx_mem_limits limits = {MAPS_MAX, port->mem_bytes_max};
+	int ret = nmx_mem_create(&limits, port->lost_fd, &port->mem);
+
+	for (uint16_t i = 0; ret == 0 && i < port->n_queue_pairs; i++)
+		ret = open_doorbell(&port->from_guest[i]);
+	if (ret != 0)
+		return ret;
+	nmx_vfu_init_socket(&port->socket, port->connection);
+	ret = nmx_vfu_create_server(
+		&port->socket.transport, &port->device, &handlers, port, now_ns, &port->server);
+	if (ret != 0)
+		return ret;
+	nmx_vdev_attach(port->vdev, port->mem);
+	port->watched = EPOLLIN;
+	return nmx_control_watch(port, NMX_CONTROL_CONNECTION, port->connection, port->watched);
+}
+
+static void
+begin_session(struct nmx_guestport *port, int fd, uint64_t now_ns)
+{
+	int ret;
+
+	port->connection = fd;
+	ret = set_up(port, now_ns);
+	if (ret != 0) {
+		clean_up(port);
+		if (nmx_guestport_may_log(port))
+			PORT_LOG(port, ERR, "can't serve a guest: %s", rte_strerror(-ret));
+		return;
+	}
+	port->sessions++;
+	PORT_LOG(port, INFO, "a guest connects");
+}
+
+/** True if the client has closed its end, whatever it left unread. */
+static bool
+is_hung_up(const struct nmx_guestport *port)
+{
+	struct pollfd one = {.fd = port->connection};
+
+	return poll(&one, 1, 0) == 1 && (one.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+void
+nmx_guestport_accept(struct nmx_guestport *port, uint64_t now_ns)
+{
+	int fd;
+
+	/* The next client may be here before the end of the last one was seen. */
+	if (port->connection >= 0 && !port->ending && is_hung_up(port))
+		nmx_guestport_end_session(port, "the client went away");
+	if (port->ending && !nmx_guestport_advance(port, now_ns)) {
+		nmx_control_rewatch(port, NMX_CONTROL_LISTENER, port->listener.fd, 0);
+		return;
+	}
+	fd = nmx_vfu_accept(&port->listener);
+	if (fd < 0)
+		return;
+	if (port->connection >= 0)
+		nmx_base_close_fd(&fd);
+	else
+		begin_session(port, fd, now_ns);
+}
+
+void
+nmx_guestport_end_session(struct nmx_guestport *port, const char *reason)
+{
+	if (port->connection < 0 || port->ending)
+		return;
+	if (nmx_guestport_may_log(port))
+		PORT_LOG(port, INFO, "the guest's session ends: %s", reason);
+	nmx_control_unwatch(port->connection);
+	port->ending = true;
+	(void)nmx_vdev_reset(port->vdev);
+	/* Closed at once: the client needn't wait for our data threads to know. */
+	nmx_base_close_fd(&port->connection);
+}
+
+void
+nmx_guestport_serve(struct nmx_guestport *port, uint64_t now_ns)
+{
+	uint32_t events = 0;
+	int ret;
+
+	if (port->connection < 0 || port->ending)
+		return;
+	ret = nmx_vfu_serve(port->server, now_ns);
+	if (ret != 0 && ret != -EAGAIN) {
+		nmx_guestport_end_session(port, nmx_vfu_get_reason(port->server));
+		return;
+	}
+	if (nmx_vfu_wants_input(port->server))
+		events |= EPOLLIN;
+	if (nmx_vfu_wants_output(port->server))
+		events |= EPOLLOUT;
+	if (events != port->watched) {
+		port->watched = events;
+		nmx_control_rewatch(port, NMX_CONTROL_CONNECTION, port->connection, events);
+	}
+}
+
+uint64_t
+nmx_guestport_get_deadline_ns(const struct nmx_guestport *port)
+{
+	if (port->connection < 0 || port->ending)
+		return NMX_NEVER_NS;
+	return nmx_vfu_get_deadline_ns(port->server);
+}
+
+/** True once, when the grace period in *grace is over. */
+static bool
+take_grace(const struct nmx_guestport *port, uint64_t *grace)
+{
+	if (*grace == NO_GRACE || !nmx_base_is_grace_over(&port->grace, *grace))
+		return false;
+	*grace = NO_GRACE;
+	return true;
+}
+
+/** True if a grace period or a fault is to be dealt with. */
+static bool
+has_pending(const struct nmx_guestport *port)
+{
+	return !nmx_base_is_grace_idle(&port->grace) || atomic_load(&port->has_fault);
+}
+
+bool
+nmx_guestport_advance(struct nmx_guestport *port, uint64_t now_ns)
+{
+	if (!has_pending(port) && !port->ending)
+		return true;
+	nmx_base_advance_grace(&port->grace);
+	nmx_guestport_report_faults(port);
+	nmx_guestport_advance_rings(port);
+	if (take_grace(port, &port->reset_grace))
+		nmx_vdev_finish_reset(port->vdev);
+	if (take_grace(port, &port->reclaim_grace))
+		nmx_mem_reclaim(port->mem);
+	if (take_grace(port, &port->vector_grace))
+		close_old_vectors(port);
+	if (port->ending && !nmx_vdev_is_resetting(port->vdev)) {
+		clean_up(port);
+		nmx_control_rewatch(port, NMX_CONTROL_LISTENER, port->listener.fd, EPOLLIN);
+	}
+	if (take_grace(port, &port->parked_grace) && port->server != NULL) {
+		nmx_vfu_answer(port->server, 0);
+		nmx_guestport_serve(port, now_ns);
+	}
+	return !has_pending(port);
+}

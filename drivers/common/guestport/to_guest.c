@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * Frames to the guest: the burst.
+ *
+ * Theory of operation
+ *
+ * A burst is cut into chunks of BURST_MAX frames. For each chunk:
+ *
+ *   1. fetch as many posted buffers as there may be frames
+ *   2. judge each frame, find its buffer, translate it, prefetch both ends
+ *   3. copy
+ *   4. answer the slots, last first, so that the guest sees the first one last and then all
+ *   5. signal, if the guest waits
+ *
+ * In 2 and 3 a slot's private copy becomes its answer: length and flags are overwritten there. A
+ * frame that is dropped takes no slot. A frame for which there isn't enough room ends the burst; it
+ * stays the caller's.
+ */
+
+#include <rte_memcpy.h>
+#include <rte_prefetch.h>
+
+#include "port.h"
+
+/** Where the frames of a chunk go. */
+struct plan {
+	NMX_SHARED uint8_t *to[BURST_MAX];
+	struct rte_mbuf *mbufs[BURST_MAX]; /* frames that are delivered, one slot each */
+	uint16_t n;                        /* of them */
+};
+
+/** A burst under way. */
+struct burst {
+	struct nmx_to_guest *queue;
+	struct guest_ring *ring;
+	const struct nmx_mem_view *view;
+	uint32_t bytes_max; /* of a frame, by the guest's MTU */
+	uint32_t used;      /* slots that have an answer, from `comp` on */
+	uint64_t frames, bytes;
+	uint64_t drops[NMX_TO_GUEST_DROPS];
+	uint16_t fault;
+};
+
+/**
+ * True if the mbuf's lengths agree with each other and with its room: a driver below may have got
+ * them wrong, and what is copied to a guest must be the frame and nothing beside it.
+ */
+static bool
+check_segments(const struct rte_mbuf *mbuf)
+{
+	const struct rte_mbuf *segment = mbuf;
+	uint32_t left = mbuf->pkt_len;
+
+	for (uint16_t n = mbuf->nb_segs; n > 0; n--, segment = segment->next) {
+		if (segment == NULL || segment->data_len > left ||
+			(uint32_t)segment->data_off + segment->data_len > segment->buf_len)
+			return false;
+		left -= segment->data_len;
+	}
+	return left == 0 && segment == NULL;
+}
+
+/** Judge a frame: NMX_TO_GUEST_DROPS if it may pass, else why it is dropped. */
+static inline enum nmx_to_guest_drop
+judge_frame(const struct burst *burst, const struct rte_mbuf *mbuf)
+{
+	bool good = mbuf->nb_segs == 1
+			    ? mbuf->data_len == mbuf->pkt_len &&
+				      (uint32_t)mbuf->data_off + mbuf->data_len <= mbuf->buf_len
+			    : check_segments(mbuf);
+
+	if (unlikely(!good || mbuf->pkt_len < VDPDK_FRAME_BYTES_MIN))
+		return NMX_TO_GUEST_MALFORMED;
+	if (unlikely(mbuf->pkt_len > burst->bytes_max))
+		return NMX_TO_GUEST_TOO_LONG;
+	return NMX_TO_GUEST_DROPS;
+}
+
+/** Copy a chain of mbufs to one place. */
+static void
+copy_chain(NMX_SHARED uint8_t *to, const struct rte_mbuf *mbuf)
+{
+	for (; mbuf != NULL; mbuf = mbuf->next) {
+		nmx_base_copy_to_shared(to, rte_pktmbuf_mtod(mbuf, void *), mbuf->data_len);
+		to += mbuf->data_len;
+	}
+}
+
+static void
+copy_planned(const struct plan *plan)
+{
+	for (uint16_t i = 0; i < plan->n; i++) {
+		const struct rte_mbuf *mbuf = plan->mbufs[i];
+
+		if (likely(mbuf->nb_segs == 1))
+			rte_memcpy(NMX_SHARED_PLAIN(void, plan->to[i]),
+				rte_pktmbuf_mtod(mbuf, void *), mbuf->data_len);
+		else
+			copy_chain(plan->to[i], mbuf);
+	}
+}
+
+/** The fetched slot that is next to be answered, writable; NULL if there is none. */
+static inline struct nmx_ring_slot *
+next_slot(const struct burst *burst, uint32_t ahead)
+{
+	struct nmx_ring_host *slots = &burst->ring->slots;
+
+	if (burst->used + ahead >= nmx_ring_count_taken(slots))
+		return NULL;
+	return &slots->taken[(slots->comp + burst->used + ahead) & slots->mask];
+}
+
+static inline int
+translate(struct burst *burst, const struct nmx_ring_slot *slot, uint32_t bytes,
+	NMX_SHARED uint8_t **ret)
+{
+	return nmx_mem_translate(
+		burst->view, &burst->ring->cache, slot->address, bytes, NMX_MEM_WRITE, ret);
+}
+
+/* --- Frames over several buffers --- */
+
+/**
+ * Count the buffers that a frame needs, fetching more if need be.
+ *
+ * @return their number; 0: not at hand now, or a fault; -1: more than the ring has
+ */
+static int
+count_buffers(struct burst *burst, uint32_t bytes)
+{
+	struct nmx_ring_host *slots = &burst->ring->slots;
+	uint32_t n = 0;
+
+	while (bytes > 0) {
+		const struct nmx_ring_slot *slot = next_slot(burst, n);
+
+		if (slot == NULL) {
+			uint32_t taken = nmx_ring_count_taken(slots);
+
+			if (n > slots->mask)
+				return -1;
+			burst->fault = nmx_ring_fetch_posted(slots, taken + 1);
+			if (nmx_ring_count_taken(slots) == taken)
+				return 0;
+			continue;
+		}
+		bytes -= RTE_MIN(bytes, slot->length);
+		n++;
+	}
+	return (int)n;
+}
+
+/** Where the next byte of a frame is. */
+struct cursor {
+	const struct rte_mbuf *segment;
+	uint32_t offset; /* in it */
+};
+
+static void
+copy_piece(NMX_SHARED uint8_t *to, struct cursor *from, uint32_t bytes)
+{
+	while (bytes > 0) {
+		uint32_t left = from->segment->data_len - from->offset, n = RTE_MIN(bytes, left);
+
+		nmx_base_copy_to_shared(
+			to, rte_pktmbuf_mtod_offset(from->segment, void *, from->offset), n);
+		to += n;
+		bytes -= n;
+		from->offset += n;
+		if (n == left) {
+			from->segment = from->segment->next;
+			from->offset = 0;
+		}
+	}
+}
+
+/** Copy a frame over n buffers and answer them in their private copies. */
+static uint16_t
+scatter_frame(struct burst *burst, const struct rte_mbuf *mbuf, uint32_t n)
+{
+	struct cursor from = {mbuf, 0};
+	uint32_t left = mbuf->pkt_len;
+
+	/* Nothing is answered before every buffer was found good: first look, then copy. */
+	for (uint32_t pass = 0; pass < 2; pass++) {
+		left = mbuf->pkt_len;
+		for (uint32_t i = 0; i < n; i++) {
+			struct nmx_ring_slot *slot = next_slot(burst, i);
+			uint32_t bytes = RTE_MIN(left, slot->length);
+			NMX_SHARED uint8_t *to;
+
+			if (translate(burst, slot, bytes, &to) != 0)
+				return VDPDK_FAULT_ADDRESS;
+			left -= bytes;
+			if (pass == 0)
+				continue;
+			copy_piece(to, &from, bytes);
+			slot->length = (uint16_t)bytes;
+			slot->flags = i + 1 < n ? VDPDK_FLAG_NEXT : 0;
+		}
+	}
+	burst->used += n;
+	return VDPDK_FAULT_NONE;
+}
+
+/** What becomes of a frame. */
+enum fate {
+	DELIVERED,
+	DROPPED,
+	WAITS, /* for buffers, or for nothing any more: the burst ends before it */
+};
+
+static enum fate
+send_scattered(struct burst *burst, const struct rte_mbuf *mbuf)
+{
+	int n;
+
+	if (!burst->ring->scatter) {
+		burst->drops[NMX_TO_GUEST_TOO_LONG]++;
+		return DROPPED;
+	}
+	n = count_buffers(burst, mbuf->pkt_len);
+	if (n < 0) {
+		burst->drops[NMX_TO_GUEST_NO_BUFFER]++;
+		return DROPPED;
+	}
+	if (n == 0)
+		return WAITS;
+	burst->fault = scatter_frame(burst, mbuf, (uint32_t)n);
+	return burst->fault == VDPDK_FAULT_NONE ? DELIVERED : WAITS;
+}
+
+/* --- Chunks --- */
+
+/** Plan one frame, or send it if it needs several buffers. */
+static inline enum fate
+plan_frame(struct burst *burst, struct plan *plan, struct rte_mbuf *mbuf)
+{
+	enum nmx_to_guest_drop drop = judge_frame(burst, mbuf);
+	struct nmx_ring_slot *slot;
+
+	if (unlikely(drop != NMX_TO_GUEST_DROPS)) {
+		burst->drops[drop]++;
+		return DROPPED;
+	}
+	slot = next_slot(burst, 0);
+	if (unlikely(slot == NULL))
+		return WAITS;
+	if (unlikely(mbuf->pkt_len > slot->length))
+		return send_scattered(burst, mbuf);
+	if (unlikely(translate(burst, slot, mbuf->pkt_len, &plan->to[plan->n]) != 0)) {
+		burst->fault = VDPDK_FAULT_ADDRESS;
+		return WAITS;
+	}
+	rte_prefetch0(rte_pktmbuf_mtod(mbuf, void *));
+	__builtin_prefetch(NMX_SHARED_PLAIN(void, plan->to[plan->n]), 1);
+	plan->mbufs[plan->n++] = mbuf;
+	slot->length = (uint16_t)mbuf->pkt_len;
+	slot->flags = 0;
+	burst->used++;
+	return DELIVERED;
+}
+
+/** Answer the slots of a chunk, last first. */
+static inline void
+answer_slots(struct burst *burst)
+{
+	struct nmx_ring_host *slots = &burst->ring->slots;
+
+	for (uint32_t i = burst->used; i-- > 0;) {
+		const struct nmx_ring_slot *slot = nmx_ring_get_taken(slots, i);
+
+		nmx_ring_complete_slot_w0(
+			slots, i, 0, VDPDK_W1(slot->length, slot->id, slot->flags, 0));
+	}
+	nmx_ring_advance_comp(slots, burst->used);
+	burst->used = 0;
+}
+
+/** One chunk. @return frames consumed; fewer than n: the burst is over */
+static uint16_t
+send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
+{
+	struct plan plan = {.n = 0};
+	uint16_t i;
+
+	burst->fault = nmx_ring_fetch_posted(&burst->ring->slots, n);
+	for (i = 0; i < n; i++) {
+		enum fate fate = plan_frame(burst, &plan, mbufs[i]);
+
+		if (fate == WAITS)
+			break;
+		if (fate == DELIVERED) {
+			burst->frames++;
+			burst->bytes += mbufs[i]->pkt_len;
+		}
+	}
+	copy_planned(&plan);
+	answer_slots(burst);
+	if (i > 0)
+		rte_pktmbuf_free_bulk(mbufs, i);
+	return i;
+}
+
+static void
+add_counters(struct burst *burst)
+{
+	struct nmx_to_guest_counters *counters = &burst->queue->counters;
+
+	counters->frames += burst->frames;
+	counters->bytes += burst->bytes;
+	for (unsigned int i = 0; i < NMX_TO_GUEST_DROPS; i++)
+		counters->drops[i] += burst->drops[i];
+}
+
+static uint16_t
+send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
+{
+	struct nmx_to_guest *queue = burst->queue;
+	uint16_t done = 0;
+
+	burst->view = nmx_mem_get_view(burst->ring->mem);
+	burst->bytes_max = atomic_load_explicit(
+		&queue->port->to_guest_bytes_max, memory_order_relaxed);
+	while (done < n) {
+		uint16_t chunk = RTE_MIN(n - done, BURST_MAX);
+		uint16_t sent = send_chunk(burst, mbufs + done, chunk);
+
+		done += sent;
+		if (sent < chunk || unlikely(burst->fault != VDPDK_FAULT_NONE))
+			break;
+	}
+	if (burst->frames > 0 && nmx_ring_take_event(&burst->ring->bell)) {
+		queue->counters.signals++;
+		nmx_guestport_signal_vector(queue->port, VDPDK_VECTOR_RX(queue->index));
+	}
+	if (unlikely(burst->fault != VDPDK_FAULT_NONE))
+		nmx_guestport_set_fault(queue->port, burst->ring, &queue->active, burst->fault);
+	add_counters(burst);
+	return done;
+}
+
+uint16_t
+nmx_guestport_send(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n)
+{
+	struct burst burst = {.queue = queue};
+
+	nmx_base_enter_bracket(&queue->bracket);
+	burst.ring = atomic_load_explicit(&queue->active, memory_order_acquire);
+	if (likely(burst.ring != NULL)) {
+		n = send_burst(&burst, mbufs, n);
+	} else {
+		queue->counters.drops[NMX_TO_GUEST_NO_QUEUE] += n;
+		rte_pktmbuf_free_bulk(mbufs, n);
+	}
+	nmx_base_leave_bracket(&queue->bracket);
+	return n;
+}
+
+struct nmx_to_guest *
+nmx_guestport_get_to_guest(struct nmx_guestport *port, uint16_t index)
+{
+	return &port->to_guest[index];
+}
+
+void
+nmx_guestport_get_to_counters(
+	const struct nmx_to_guest *queue, struct nmx_to_guest_counters *ret_counters)
+{
+	*ret_counters = queue->counters;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/** Devargs, and the plugin's face to the vdev bus. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bus_vdev_driver.h>
+#include <ethdev_vdev.h>
+#include <rte_kvargs.h>
+
+#include "abi/vdpdk_device.h"
+#include "lib/dpdk/compat.h"
+#include "lib/dpdk/devargs.h"
+#include "vdpdk_host.h"
+
+#define ARG_PATH    "path"
+#define ARG_QUEUES  "queues"
+#define ARG_MAC     "mac"
+#define ARG_MEM_MAX "mem_max"
+
+#define MEM_BYTES_DEFAULT (UINT64_C(64) << 30)
+
+RTE_LOG_REGISTER(vdpdk_host_logtype, pmd.net.vdpdk_host, NOTICE);
+
+static int
+parse_path(const char *key, const char *value, void *args)
+{
+	char **path = &((struct vdpdk_host_args *)args)->path;
+
+	(void)key;
+	free(*path);
+	*path = strdup(value == NULL ? "" : value);
+	return *path == NULL ? -ENOMEM : 0;
+}
+
+static int
+parse_queues(const char *key, const char *value, void *args)
+{
+	uint64_t n;
+
+	if (nmx_dpdk_parse_number(value, 1, VDPDK_QUEUE_PAIRS_MAX, &n) != 0) {
+		HOST_LOG(ERR, "%s=%s is no number of queue pairs; give 1 to %u", key,
+			value == NULL ? "" : value, VDPDK_QUEUE_PAIRS_MAX);
+		return -EINVAL;
+	}
+	((struct vdpdk_host_args *)args)->n_queue_pairs = (uint16_t)n;
+	return 0;
+}
+
+static int
+parse_mac(const char *key, const char *value, void *args)
+{
+	struct rte_ether_addr *mac = &((struct vdpdk_host_args *)args)->guest_mac;
+
+	if (nmx_dpdk_parse_mac(value, mac) != 0) {
+		HOST_LOG(ERR, "%s=%s is no unicast MAC address; give one like 02:00:00:00:00:01",
+			key, value == NULL ? "" : value);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int
+parse_mem_max(const char *key, const char *value, void *args)
+{
+	uint64_t *bytes = &((struct vdpdk_host_args *)args)->mem_bytes_max;
+
+	if (nmx_dpdk_parse_number(value, 1 << 20, UINT64_C(1) << 40, bytes) != 0) {
+		HOST_LOG(
+			ERR, "%s=%s is no size; give 1M to 1024G", key, value == NULL ? "" : value);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int
+vdpdk_host_parse_args(const char *text, struct vdpdk_host_args *args)
+{
+	static const char *const keys[] = {ARG_PATH, ARG_QUEUES, ARG_MAC, ARG_MEM_MAX, NULL};
+	struct rte_kvargs *list;
+	int ret = 0;
+
+	memset(args, 0, sizeof(*args));
+	args->n_queue_pairs = 1;
+	args->mem_bytes_max = MEM_BYTES_DEFAULT;
+	rte_eth_random_addr(args->guest_mac.addr_bytes);
+	list = rte_kvargs_parse(text == NULL ? "" : text, keys);
+	if (list == NULL) {
+		HOST_LOG(ERR, "can't read \"%s\"; known are path=, queues=, mac=, mem_max=",
+			text == NULL ? "" : text);
+		return -EINVAL;
+	}
+	if (rte_kvargs_process(list, ARG_PATH, parse_path, args) != 0 ||
+		rte_kvargs_process(list, ARG_QUEUES, parse_queues, args) != 0 ||
+		rte_kvargs_process(list, ARG_MAC, parse_mac, args) != 0 ||
+		rte_kvargs_process(list, ARG_MEM_MAX, parse_mem_max, args) != 0)
+		ret = -EINVAL;
+	if (ret == 0 && (args->path == NULL || args->path[0] == '\0')) {
+		HOST_LOG(ERR, "path= is missing; give the path of the socket to listen on");
+		ret = -EINVAL;
+	}
+	rte_kvargs_free(list);
+	if (ret != 0)
+		free(args->path);
+	return ret;
+}
+
+static int
+probe(struct rte_vdev_device *vdev)
+{
+	struct vdpdk_host_args args;
+	struct rte_eth_dev *dev;
+	int ret;
+
+	if (!nmx_dpdk_is_built_for()) {
+		HOST_LOG(ERR, "built for DPDK " NMX_DPDK_BUILT_FOR ", but this is %s; rebuild",
+			rte_version());
+		return -ENOTSUP;
+	}
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
+		HOST_LOG(ERR, "secondary processes aren't supported yet; use the primary");
+		return -ENOTSUP;
+	}
+	ret = vdpdk_host_parse_args(rte_vdev_device_args(vdev), &args);
+	if (ret != 0)
+		return ret;
+	dev = rte_eth_vdev_allocate(vdev, sizeof(struct vdpdk_host_port));
+	if (dev == NULL) {
+		HOST_LOG(ERR, "no room for another port; this DPDK has %u", RTE_MAX_ETHPORTS);
+		free(args.path);
+		return -ENOSPC;
+	}
+	ret = vdpdk_host_init_port(dev, &args);
+	free(args.path);
+	if (ret != 0)
+		rte_eth_dev_release_port(dev);
+	else
+		rte_eth_dev_probing_finish(dev);
+	return ret;
+}
+
+static int
+remove_port(struct rte_vdev_device *vdev)
+{
+	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
+
+	return dev == NULL ? 0 : rte_eth_dev_close(dev->data->port_id);
+}
+
+static struct rte_vdev_driver driver = {
+	.probe = probe,
+	.remove = remove_port,
+};
+
+RTE_PMD_REGISTER_VDEV(net_vdpdk_host, driver);
+RTE_PMD_REGISTER_PARAM_STRING(net_vdpdk_host,
+	ARG_PATH "=<socket> " ARG_QUEUES "=<1-64> " ARG_MAC "=<guest's MAC> " ARG_MEM_MAX
+		 "=<bytes, K, M or G>");

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/** Ethdev's operations. */
+
+#include <errno.h>
+
+#include <rte_malloc.h>
+
+#include "lib/dpdk/interrupts.h"
+#include "vdpdk_host.h"
+
+/** A memory port has no ring of its own; the number that programs ask for means nothing. */
+#define DESCRIPTORS_MAX 4096
+
+static struct vdpdk_host_port *
+get_port(const struct rte_eth_dev *dev)
+{
+	return dev->data->dev_private;
+}
+
+static uint16_t
+receive(void *queue, struct rte_mbuf **mbufs, uint16_t n)
+{
+	return nmx_guestport_receive(queue, mbufs, n);
+}
+
+static uint16_t
+transmit(void *queue, struct rte_mbuf **mbufs, uint16_t n)
+{
+	return nmx_guestport_send(queue, mbufs, n);
+}
+
+/* --- Link --- */
+
+static int
+update_link(struct rte_eth_dev *dev, int wait)
+{
+	bool up = dev->data->dev_started && nmx_guestport_is_linked(get_port(dev)->guest);
+	struct rte_eth_link link = {
+		.link_speed = NMX_LINK_SPEED_MBPS,
+		.link_duplex = RTE_ETH_LINK_FULL_DUPLEX,
+		.link_autoneg = RTE_ETH_LINK_FIXED,
+		.link_status = up ? RTE_ETH_LINK_UP : RTE_ETH_LINK_DOWN,
+	};
+
+	(void)wait;
+	return rte_eth_linkstatus_set(dev, &link);
+}
+
+/** Context: the control thread. */
+static void
+on_link_change(void *context)
+{
+	struct rte_eth_dev *dev = context;
+
+	if (update_link(dev, 0) == 0 && dev->data->dev_conf.intr_conf.lsc)
+		rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_LSC, NULL);
+}
+
+/* --- Start, stop --- */
+
+static int
+configure(struct rte_eth_dev *dev)
+{
+	nmx_guestport_set_mtu(get_port(dev)->guest, dev->data->mtu);
+	return 0;
+}
+
+static int
+start(struct rte_eth_dev *dev)
+{
+	for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++)
+		dev->data->rx_queue_state[i] = RTE_ETH_QUEUE_STATE_STARTED;
+	for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++)
+		dev->data->tx_queue_state[i] = RTE_ETH_QUEUE_STATE_STARTED;
+	dev->data->dev_started = 1;
+	nmx_guestport_set_polled(get_port(dev)->guest, true);
+	update_link(dev, 0);
+	return 0;
+}
+
+static int
+stop(struct rte_eth_dev *dev)
+{
+	for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++)
+		dev->data->rx_queue_state[i] = RTE_ETH_QUEUE_STATE_STOPPED;
+	for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++)
+		dev->data->tx_queue_state[i] = RTE_ETH_QUEUE_STATE_STOPPED;
+	dev->data->dev_started = 0;
+	nmx_guestport_set_polled(get_port(dev)->guest, false);
+	update_link(dev, 0);
+	return 0;
+}
+
+static int
+close_port(struct rte_eth_dev *dev)
+{
+	struct vdpdk_host_port *port = get_port(dev);
+
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return 0;
+	nmx_guestport_destroy(port->guest);
+	port->guest = NULL;
+	rte_free(port->to_base);
+	rte_free(port->from_base);
+	rte_intr_instance_free(dev->intr_handle);
+	dev->intr_handle = NULL;
+	return 0;
+}
+
+/* --- What the port is --- */
+
+static int
+get_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
+{
+	info->max_rx_queues = info->max_tx_queues = get_port(dev)->n_queue_pairs;
+	info->max_mac_addrs = 1;
+	info->min_rx_bufsize = 0;
+	info->max_rx_pktlen = NMX_FRAME_BYTES_MAX;
+	info->min_mtu = NMX_MTU_MIN;
+	info->max_mtu = NMX_MTU_MAX;
+	info->rx_offload_capa = info->rx_queue_offload_capa = RTE_ETH_RX_OFFLOAD_SCATTER;
+	info->tx_offload_capa = info->tx_queue_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	info->rx_desc_lim.nb_max = info->tx_desc_lim.nb_max = DESCRIPTORS_MAX;
+	info->default_rxportconf.burst_size = info->default_txportconf.burst_size = 32;
+	info->default_rxportconf.ring_size = info->default_txportconf.ring_size = 1024;
+	info->speed_capa = RTE_ETH_LINK_SPEED_10G;
+	info->dev_capa &= ~RTE_ETH_DEV_CAPA_FLOW_RULE_KEEP;
+	return 0;
+}
+
+static int
+set_mtu(struct rte_eth_dev *dev, uint16_t mtu)
+{
+	nmx_guestport_set_mtu(get_port(dev)->guest, mtu);
+	return 0;
+}
+
+static int
+set_mac(struct rte_eth_dev *dev, struct rte_ether_addr *mac)
+{
+	/* The program's own, kept by ethdev; the guest may send to any address. */
+	(void)dev;
+	(void)mac;
+	return 0;
+}
+
+/** All that the guest sends is received, whatever its addresses; that can't be switched off. */
+static int
+receive_all(struct rte_eth_dev *dev)
+{
+	(void)dev;
+	return 0;
+}
+
+/* --- Queues --- */
+
+static int
+set_up_rx_queue(struct rte_eth_dev *dev, uint16_t index, uint16_t n_descriptors,
+	unsigned int socket, const struct rte_eth_rxconf *conf, struct rte_mempool *pool)
+{
+	struct nmx_from_guest *queue = nmx_guestport_get_from_guest(get_port(dev)->guest, index);
+	uint64_t offloads = conf->offloads | dev->data->dev_conf.rxmode.offloads;
+
+	(void)n_descriptors;
+	(void)socket;
+	nmx_guestport_set_pool(
+		queue, pool, dev->data->port_id, (offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0);
+	dev->data->rx_queues[index] = queue;
+	return 0;
+}
+
+static int
+set_up_tx_queue(struct rte_eth_dev *dev, uint16_t index, uint16_t n_descriptors,
+	unsigned int socket, const struct rte_eth_txconf *conf)
+{
+	(void)n_descriptors;
+	(void)socket;
+	(void)conf;
+	dev->data->tx_queues[index] = nmx_guestport_get_to_guest(get_port(dev)->guest, index);
+	return 0;
+}
+
+static int
+enable_rx_interrupt(struct rte_eth_dev *dev, uint16_t index)
+{
+	nmx_guestport_arm(dev->data->rx_queues[index]);
+	return 0;
+}
+
+static int
+disable_rx_interrupt(struct rte_eth_dev *dev, uint16_t index)
+{
+	nmx_guestport_disarm(dev->data->rx_queues[index]);
+	return 0;
+}
+
+static const struct eth_dev_ops operations = {
+	.dev_configure = configure,
+	.dev_start = start,
+	.dev_stop = stop,
+	.dev_close = close_port,
+	.dev_infos_get = get_info,
+	.link_update = update_link,
+	.mtu_set = set_mtu,
+	.mac_addr_set = set_mac,
+	.promiscuous_enable = receive_all,
+	.allmulticast_enable = receive_all,
+	.rx_queue_setup = set_up_rx_queue,
+	.tx_queue_setup = set_up_tx_queue,
+	.rx_queue_intr_enable = enable_rx_interrupt,
+	.rx_queue_intr_disable = disable_rx_interrupt,
+	.stats_get = vdpdk_host_get_stats,
+	.stats_reset = vdpdk_host_reset_stats,
+	.xstats_get = vdpdk_host_get_xstats,
+	.xstats_get_names = vdpdk_host_get_xstats_names,
+	.xstats_reset = vdpdk_host_reset_stats,
+};
+
+/* --- Making the port --- */
+
+/** A queue's wake descriptor as its interrupt: an epoll instance, which EAL must not read. */
+static int
+init_interrupts(struct rte_eth_dev *dev)
+{
+	struct vdpdk_host_port *port = get_port(dev);
+	int fds[RTE_MAX_RXTX_INTR_VEC_ID];
+
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
+		fds[i] = nmx_guestport_get_wake_fd(nmx_guestport_get_from_guest(port->guest, i));
+	dev->intr_handle = nmx_dpdk_make_rx_interrupts(fds, port->n_queue_pairs, 0);
+	if (dev->intr_handle == NULL) {
+		HOST_LOG(ERR, "no memory for interrupts; give EAL more");
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int
+allocate(struct rte_eth_dev *dev, uint16_t n_queue_pairs)
+{
+	struct vdpdk_host_port *port = get_port(dev);
+
+	port->n_queue_pairs = n_queue_pairs;
+	port->to_base = rte_calloc(NULL, n_queue_pairs, sizeof(*port->to_base), 0);
+	port->from_base = rte_calloc(NULL, n_queue_pairs, sizeof(*port->from_base), 0);
+	dev->data->mac_addrs = rte_zmalloc(NULL, sizeof(struct rte_ether_addr), 0);
+	if (port->to_base == NULL || port->from_base == NULL || dev->data->mac_addrs == NULL) {
+		HOST_LOG(ERR, "no memory for a port; give EAL more");
+		return -ENOMEM;
+	}
+	rte_eth_random_addr(dev->data->mac_addrs->addr_bytes);
+	return 0;
+}
+
+static int
+open_guestport(struct rte_eth_dev *dev, const struct vdpdk_host_args *args)
+{
+	struct vdpdk_host_port *port = get_port(dev);
+	struct nmx_guestport_config config = {
+		.path = args->path,
+		.name = dev->data->name,
+		.n_queue_pairs = args->n_queue_pairs,
+		.mem_bytes_max = args->mem_bytes_max,
+		.link_changed = on_link_change,
+		.context = dev,
+	};
+	const char *reason;
+	int ret;
+
+	memcpy(config.mac, args->guest_mac.addr_bytes, sizeof(config.mac));
+	ret = nmx_guestport_create(&config, &port->guest, &reason);
+	if (ret != 0)
+		HOST_LOG(
+			ERR, "can't listen at %s: %s (%s)", args->path, reason, rte_strerror(-ret));
+	return ret;
+}
+
+int
+vdpdk_host_init_port(struct rte_eth_dev *dev, const struct vdpdk_host_args *args)
+{
+	struct vdpdk_host_port *port = get_port(dev);
+	int ret = allocate(dev, args->n_queue_pairs);
+
+	if (ret == 0)
+		ret = open_guestport(dev, args);
+	if (ret == 0)
+		ret = init_interrupts(dev);
+	if (ret != 0) {
+		nmx_guestport_destroy(port->guest);
+		rte_free(port->to_base);
+		rte_free(port->from_base);
+		return ret;
+	}
+	dev->dev_ops = &operations;
+	dev->rx_pkt_burst = receive;
+	dev->tx_pkt_burst = transmit;
+	dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
+	dev->data->promiscuous = 1;
+	dev->data->all_multicast = 1;
+	update_link(dev, 0);
+	return 0;
+}

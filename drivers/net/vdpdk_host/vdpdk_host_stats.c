@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/** Counters in ethdev's words: received is from the guest, transmitted is to the guest. */
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "vdpdk_host.h"
+
+static const struct vdpdk_host_port *
+get_port(const struct rte_eth_dev *dev)
+{
+	return dev->data->dev_private;
+}
+
+/** A queue's counters since the last reset. */
+static void
+read_to_guest(const struct vdpdk_host_port *port, uint16_t i, struct nmx_to_guest_counters *c)
+{
+	const struct nmx_to_guest_counters *base = &port->to_base[i];
+
+	nmx_guestport_get_to_counters(nmx_guestport_get_to_guest(port->guest, i), c);
+	c->frames -= base->frames;
+	c->bytes -= base->bytes;
+	c->signals -= base->signals;
+	for (unsigned int k = 0; k < NMX_TO_GUEST_DROPS; k++)
+		c->drops[k] -= base->drops[k];
+}
+
+static void
+read_from_guest(const struct vdpdk_host_port *port, uint16_t i, struct nmx_from_guest_counters *c)
+{
+	const struct nmx_from_guest_counters *base = &port->from_base[i];
+
+	nmx_guestport_get_from_counters(nmx_guestport_get_from_guest(port->guest, i), c);
+	c->frames -= base->frames;
+	c->bytes -= base->bytes;
+	c->no_mbuf -= base->no_mbuf;
+	for (unsigned int k = 0; k < NMX_FROM_GUEST_DROPS; k++)
+		c->drops[k] -= base->drops[k];
+}
+
+static uint64_t
+sum(const uint64_t *numbers, unsigned int n)
+{
+	uint64_t total = 0;
+
+	while (n-- > 0)
+		total += numbers[n];
+	return total;
+}
+
+static void
+add_queue(const struct vdpdk_host_port *port, uint16_t i, struct rte_eth_stats *stats)
+{
+	struct nmx_to_guest_counters to;
+	struct nmx_from_guest_counters from;
+
+	read_to_guest(port, i, &to);
+	read_from_guest(port, i, &from);
+	stats->ipackets += from.frames;
+	stats->ibytes += from.bytes;
+	stats->ierrors += sum(from.drops, NMX_FROM_GUEST_DROPS);
+	stats->rx_nombuf += from.no_mbuf;
+	stats->opackets += to.frames;
+	stats->obytes += to.bytes;
+	stats->oerrors += sum(to.drops, NMX_TO_GUEST_DROPS);
+	if (i >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
+		return;
+	stats->q_ipackets[i] = from.frames;
+	stats->q_ibytes[i] = from.bytes;
+	stats->q_errors[i] = sum(from.drops, NMX_FROM_GUEST_DROPS);
+	stats->q_opackets[i] = to.frames;
+	stats->q_obytes[i] = to.bytes;
+}
+
+int
+vdpdk_host_get_stats(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
+{
+	for (uint16_t i = 0; i < get_port(dev)->n_queue_pairs; i++)
+		add_queue(get_port(dev), i, stats);
+	return 0;
+}
+
+int
+vdpdk_host_reset_stats(struct rte_eth_dev *dev)
+{
+	const struct vdpdk_host_port *port = get_port(dev);
+
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++) {
+		nmx_guestport_get_to_counters(
+			nmx_guestport_get_to_guest(port->guest, i), &port->to_base[i]);
+		nmx_guestport_get_from_counters(
+			nmx_guestport_get_from_guest(port->guest, i), &port->from_base[i]);
+	}
+	return 0;
+}
+
+/* --- Extended statistics: reasons, summed over queues, and the port's own counters --- */
+
+static const struct {
+	const char *name;
+	size_t offset;
+} to_names[] =
+	{
+		{"to_guest_frames", offsetof(struct nmx_to_guest_counters, frames)},
+		{"to_guest_bytes", offsetof(struct nmx_to_guest_counters, bytes)},
+		{"to_guest_drop_no_queue",
+			offsetof(struct nmx_to_guest_counters, drops[NMX_TO_GUEST_NO_QUEUE])},
+		{"to_guest_drop_no_buffer",
+			offsetof(struct nmx_to_guest_counters, drops[NMX_TO_GUEST_NO_BUFFER])},
+		{"to_guest_drop_too_long",
+			offsetof(struct nmx_to_guest_counters, drops[NMX_TO_GUEST_TOO_LONG])},
+		{"to_guest_drop_malformed",
+			offsetof(struct nmx_to_guest_counters, drops[NMX_TO_GUEST_MALFORMED])},
+		{"to_guest_signals", offsetof(struct nmx_to_guest_counters, signals)},
+},
+  from_names[] =
+	  {
+		  {"from_guest_frames", offsetof(struct nmx_from_guest_counters, frames)},
+		  {"from_guest_bytes", offsetof(struct nmx_from_guest_counters, bytes)},
+		  {"from_guest_drop_too_long",
+			  offsetof(struct nmx_from_guest_counters, drops[NMX_FROM_GUEST_TOO_LONG])},
+		  {"from_guest_no_mbuf", offsetof(struct nmx_from_guest_counters, no_mbuf)},
+},
+  port_names[] = {
+	  {"guest_sessions", offsetof(struct nmx_guestport_counters, sessions)},
+	  {"guest_resets", offsetof(struct nmx_guestport_counters, resets)},
+	  {"guest_queue_faults", offsetof(struct nmx_guestport_counters, faults)},
+	  {"guest_requests", offsetof(struct nmx_guestport_counters, requests)},
+	  {"guest_requests_refused", offsetof(struct nmx_guestport_counters, refused_requests)},
+	  {"guest_writes_ignored", offsetof(struct nmx_guestport_counters, ignored_writes)},
+	  {"guest_doorbells_ignored", offsetof(struct nmx_guestport_counters, ignored_doorbells)},
+};
+
+#define N_XSTATS (RTE_DIM(to_names) + RTE_DIM(from_names) + RTE_DIM(port_names))
+
+static uint64_t
+get_field(const void *structure, size_t offset)
+{
+	return *(const uint64_t *)((const uint8_t *)structure + offset);
+}
+
+int
+vdpdk_host_get_xstats_names(
+	struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int n)
+{
+	unsigned int at = 0;
+
+	(void)dev;
+	if (names == NULL || n < N_XSTATS)
+		return N_XSTATS;
+	for (unsigned int i = 0; i < RTE_DIM(to_names); i++)
+		snprintf(names[at++].name, RTE_ETH_XSTATS_NAME_SIZE, "%s", to_names[i].name);
+	for (unsigned int i = 0; i < RTE_DIM(from_names); i++)
+		snprintf(names[at++].name, RTE_ETH_XSTATS_NAME_SIZE, "%s", from_names[i].name);
+	for (unsigned int i = 0; i < RTE_DIM(port_names); i++)
+		snprintf(names[at++].name, RTE_ETH_XSTATS_NAME_SIZE, "%s", port_names[i].name);
+	return N_XSTATS;
+}
+
+int
+vdpdk_host_get_xstats(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n)
+{
+	const struct vdpdk_host_port *port = get_port(dev);
+	struct nmx_guestport_counters counters;
+	unsigned int at = 0;
+
+	if (xstats == NULL || n < N_XSTATS)
+		return N_XSTATS;
+	for (unsigned int i = 0; i < N_XSTATS; i++) {
+		xstats[i].id = i;
+		xstats[i].value = 0;
+	}
+	for (uint16_t q = 0; q < port->n_queue_pairs; q++) {
+		struct nmx_to_guest_counters to;
+		struct nmx_from_guest_counters from;
+
+		at = 0;
+		read_to_guest(port, q, &to);
+		read_from_guest(port, q, &from);
+		for (unsigned int i = 0; i < RTE_DIM(to_names); i++)
+			xstats[at++].value += get_field(&to, to_names[i].offset);
+		for (unsigned int i = 0; i < RTE_DIM(from_names); i++)
+			xstats[at++].value += get_field(&from, from_names[i].offset);
+	}
+	nmx_guestport_get_counters(port->guest, &counters);
+	for (unsigned int i = 0; i < RTE_DIM(port_names); i++)
+		xstats[at++].value = get_field(&counters, port_names[i].offset);
+	return N_XSTATS;
+}

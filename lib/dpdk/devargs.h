@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/** Reading values of device arguments. Each returns 0, or -EINVAL and leaves its result alone. */
+
+#ifndef NMX_DPDK_DEVARGS_H
+#define NMX_DPDK_DEVARGS_H
+
+#include <stdint.h>
+
+#include <rte_ether.h>
+
+/** A whole number, decimal or 0x..., with an optional unit K, M or G (powers of 1024). */
+int nmx_dpdk_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_number);
+
+/** A unicast MAC address that isn't zero. */
+int nmx_dpdk_parse_mac(const char *text, struct rte_ether_addr *ret_mac);
+
+#endif

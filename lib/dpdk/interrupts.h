@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/** Rx interrupts of virtual ports: a descriptor a queue. */
+
+#ifndef NMX_DPDK_INTERRUPTS_H
+#define NMX_DPDK_INTERRUPTS_H
+
+#include <rte_interrupts.h>
+
+/**
+ * Make an interrupt handle whose queue i is interrupted by fds[i].
+ *
+ * @param fds           n descriptors, which stay the caller's
+ * @param bytes_read    what EAL reads after each event: 8 of an eventfd, 0: nothing
+ * @return a handle for rte_intr_instance_free(); NULL: no memory
+ */
+struct rte_intr_handle *nmx_dpdk_make_rx_interrupts(const int *fds, int n, uint8_t bytes_read);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/** Device arguments: what is taken, and that what is refused gets a sentence. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tnic_args.h"
+
+static void
+defaults_need_a_file_only(void **unused)
+{
+	struct tnic_reason reason = {""};
+	struct tnic_config config;
+
+	(void)unused;
+	assert_int_equal(tnic_parse_args("file=/run/x", &config, &reason), 0);
+	assert_string_equal(config.file, "/run/x");
+	assert_true(config.sends && config.audits);
+	assert_true(config.frames == 0);
+	assert_int_equal(config.sizes.low, 60);
+	assert_int_equal(config.sizes.high, 1514);
+	assert_int_equal(config.segments.high, 1);
+	assert_int_equal(config.window, 0);
+	assert_int_equal(config.macs.dst[0], 2);
+	assert_int_equal(config.macs.src[0], 2);
+}
+
+static void
+every_argument_is_taken(void **unused)
+{
+	struct tnic_reason reason = {""};
+	struct tnic_config config;
+	struct tnic_macs expected;
+
+	(void)unused;
+	assert_int_equal(
+		tnic_parse_args("frames=18446744073709551615,sizes=61-9728,segments=2-64,"
+				"flows=4096,window=4096,dst=02:00:00:00:00:0a,"
+				"src=02:00:00:00:00:0B,macs=swapped,seed=7,role=both,file=f",
+			&config, &reason),
+		0);
+	assert_true(config.frames == UINT64_MAX);
+	assert_int_equal(config.sizes.low, 61);
+	assert_int_equal(config.sizes.high, 9728);
+	assert_int_equal(config.segments.low, 2);
+	assert_int_equal(config.segments.high, 64);
+	assert_int_equal(config.n_flows, 4096);
+	assert_int_equal(config.window, 4096);
+	assert_true(config.seed == 7);
+	expected = tnic_get_expected_macs(&config);
+	assert_int_equal(config.macs.dst[5], 0x0a);
+	assert_int_equal(expected.dst[5], 0x0b);
+	assert_int_equal(expected.src[5], 0x0a);
+	assert_int_equal(tnic_parse_args("file=f,role=audit,macs=same,sizes=100", &config, &reason),
+		-EINVAL);
+	assert_int_equal(tnic_parse_args("file=f,role=send,sizes=100", &config, &reason), 0);
+	assert_int_equal(config.sizes.low, 100);
+	assert_int_equal(config.sizes.high, 100);
+	assert_true(config.sends && !config.audits);
+	assert_int_equal(tnic_parse_args("file=f,role=audit,macs=swapped", &config, &reason), 0);
+	assert_true(!config.sends && config.audits);
+}
+
+static void
+bad_arguments_get_a_sentence_and_change_nothing(void **unused)
+{
+	static const struct {
+		const char *text;
+		const char *says;
+	} cases[] = {
+		{"", "file=: missing"},
+		{"file=", "file=: bad value"},
+		{"file", "file=: bad value"},
+		{"fill=x", "fill: no such argument"},
+		{"file=f,role=none", "role=none: bad value; it must be both, send or audit"},
+		{"file=f,frames=-1", "frames=-1"},
+		{"file=f,frames=", "frames="},
+		{"file=f,frames=1k", "frames=1k"},
+		{"file=f,frames=18446744073709551616", "frames=18446744073709551616"},
+		{"file=f,sizes=59-100", "60 <= LO <= HI <= 9728"},
+		{"file=f,sizes=100-60", "sizes=100-60"},
+		{"file=f,sizes=60-9729", "sizes=60-9729"},
+		{"file=f,sizes=-70", "sizes=-70"},
+		{"file=f,sizes=60-", "sizes=60-"},
+		{"file=f,sizes=60-70-80", "sizes=60-70-80"},
+		{"file=f,segments=0-1", "segments=0-1"},
+		{"file=f,segments=1-65", "segments=1-65"},
+		{"file=f,flows=0", "flows=0"},
+		{"file=f,flows=4097", "flows=4097"},
+		{"file=f,window=4097", "window=4097"},
+		{"file=f,dst=2:3", "dst=2:3"},
+		{"file=f,src=03:00:00:00:00:01", "MAC address of one station"},
+		{"file=f,macs=odd", "same or swapped"},
+		{"file=f,seed=0x1", "seed=0x1"},
+		{"file=f,file=g", "file=: given 2 times"},
+		{"file=f,role=audit,frames=5", "frames=: means nothing to a port that only audits"},
+		{"file=f,role=send,macs=same", "macs=: means nothing to a port that only sends"},
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct tnic_reason reason = {""};
+		struct tnic_config config;
+
+		memset(&config, 0x55, sizeof(config));
+		assert_int_equal(tnic_parse_args(cases[i].text, &config, &reason), -EINVAL);
+		if (strstr(reason.text, cases[i].says) == NULL)
+			fail_msg("%s: \"%s\" doesn't say \"%s\"", cases[i].text, reason.text,
+				cases[i].says);
+		assert_int_equal(config.n_flows, 0x55555555);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_need_a_file_only),
+		cmocka_unit_test(every_argument_is_taken),
+		cmocka_unit_test(bad_arguments_get_a_sentence_and_change_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
