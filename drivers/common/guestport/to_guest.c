@@ -103,14 +103,22 @@ copy_planned(const struct plan *plan)
 	}
 }
 
-/** The fetched slot that is next to be answered, writable; NULL if there is none. */
+/**
+ * The slot that is `ahead` of those answered, writable; fetches it if need be.
+ *
+ * @return NULL: the guest has posted no more, or the burst has a fault
+ */
 static inline struct nmx_ring_slot *
-next_slot(const struct burst *burst, uint32_t ahead)
+next_slot(struct burst *burst, uint32_t ahead)
 {
 	struct nmx_ring_host *slots = &burst->ring->slots;
+	uint32_t wanted = burst->used + ahead + 1;
 
-	if (burst->used + ahead >= nmx_ring_count_taken(slots))
-		return NULL;
+	if (unlikely(wanted > nmx_ring_count_taken(slots))) {
+		burst->fault = nmx_ring_fetch_posted(slots, wanted);
+		if (nmx_ring_count_taken(slots) < wanted)
+			return NULL;
+	}
 	return &slots->taken[(slots->comp + burst->used + ahead) & slots->mask];
 }
 
@@ -124,34 +132,21 @@ translate(struct burst *burst, const struct nmx_ring_slot *slot, uint32_t bytes,
 
 /* --- Frames over several buffers --- */
 
-/**
- * Count the buffers that a frame needs, fetching more if need be.
- *
- * @return their number; 0: not at hand now, or a fault; -1: more than the ring has
- */
-static int
+/** The number of buffers that a frame needs; 0: the guest hasn't posted enough. */
+static uint32_t
 count_buffers(struct burst *burst, uint32_t bytes)
 {
-	struct nmx_ring_host *slots = &burst->ring->slots;
 	uint32_t n = 0;
 
 	while (bytes > 0) {
 		const struct nmx_ring_slot *slot = next_slot(burst, n);
 
-		if (slot == NULL) {
-			uint32_t taken = nmx_ring_count_taken(slots);
-
-			if (n > slots->mask)
-				return -1;
-			burst->fault = nmx_ring_fetch_posted(slots, taken + 1);
-			if (nmx_ring_count_taken(slots) == taken)
-				return 0;
-			continue;
-		}
+		if (slot == NULL)
+			return 0;
 		bytes -= RTE_MIN(bytes, slot->length);
 		n++;
 	}
-	return (int)n;
+	return n;
 }
 
 /** Where the next byte of a frame is. */
@@ -217,21 +212,25 @@ enum fate {
 static enum fate
 send_scattered(struct burst *burst, const struct rte_mbuf *mbuf)
 {
-	int n;
+	const struct nmx_ring_host *slots = &burst->ring->slots;
+	uint32_t n;
 
 	if (!burst->ring->scatter) {
 		burst->drops[NMX_TO_GUEST_TOO_LONG]++;
 		return DROPPED;
 	}
 	n = count_buffers(burst, mbuf->pkt_len);
-	if (n < 0) {
+	if (n > 0) {
+		burst->fault = scatter_frame(burst, mbuf, n);
+		return burst->fault == VDPDK_FAULT_NONE ? DELIVERED : WAITS;
+	}
+	/* A whole ring of its buffers isn't enough: waiting would be for ever. */
+	if (burst->fault == VDPDK_FAULT_NONE && burst->used == 0 &&
+		nmx_ring_count_taken(slots) > slots->mask) {
 		burst->drops[NMX_TO_GUEST_NO_BUFFER]++;
 		return DROPPED;
 	}
-	if (n == 0)
-		return WAITS;
-	burst->fault = scatter_frame(burst, mbuf, (uint32_t)n);
-	return burst->fault == VDPDK_FAULT_NONE ? DELIVERED : WAITS;
+	return WAITS;
 }
 
 /* --- Chunks --- */

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * The transport of a container: the driver itself is the vfio-user client.
+ *
+ * Theory of operation
+ *
+ * Device addresses are this process' virtual addresses; EAL's memory is handed over by its files.
+ * Where EAL's memory can change, each page is a map of its own, since it may go alone; where it
+ * can't, pages that follow each other in one file are one map.
+ *
+ * The list of files is taken before the port's lock is (EAL's lock is needed for it), and is of use
+ * only if EAL's memory hasn't changed since; the callback that would tell so needs the port's lock.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_memory.h>
+
+#include "lib/base/fd.h"
+#include "lib/vfu/client.h"
+#include "lib/vfu/path.h"
+#include "vdpdk.h"
+#include "vdpdk_transport.h"
+
+/** How long each answer of the host is waited for, as QEMU does. */
+#define REPLY_TIMEOUT_MS 5000
+
+#define COMMAND_OFFSET 0x04
+#define COMMAND_MEMORY 0x0002
+#define COMMAND_MASTER 0x0004
+
+struct container {
+	struct vdpdk_transport transport;
+	struct nmx_vfu_client *client; /* NULL: closed */
+	int doorbells[VDPDK_QUEUE_PAIRS_MAX];
+	/* The list of files; of libc's heap. */
+	struct nmx_vfu_memory *memory;
+	uint32_t n, room;
+	unsigned long memory_changes; /* when it was taken */
+};
+
+static struct container *
+get_container(struct vdpdk_transport *transport)
+{
+	return (struct container *)transport;
+}
+
+/* --- Memory --- */
+
+static int
+describe_segment(const struct rte_memseg *segment, struct nmx_vfu_memory *ret)
+{
+	size_t offset;
+	int fd = rte_memseg_get_fd_thread_unsafe(segment);
+
+	if (fd < 0 || rte_memseg_get_fd_offset_thread_unsafe(segment, &offset) != 0)
+		return -ENOTSUP;
+	ret->range.start = segment->addr_64;
+	ret->range.size = segment->len;
+	ret->offset = offset;
+	ret->fd = fd;
+	return 0;
+}
+
+static bool
+continues(const struct nmx_vfu_memory *last, const struct nmx_vfu_memory *next)
+{
+	return last->fd == next->fd && last->range.start + last->range.size == next->range.start &&
+	       last->offset + last->range.size == next->offset;
+}
+
+static int
+add_segment(const struct rte_memseg_list *list, const struct rte_memseg *segment, void *opaque)
+{
+	struct container *container = opaque;
+	struct nmx_vfu_memory next;
+
+	if (list->external)
+		return 0;
+	if (describe_segment(segment, &next) != 0)
+		return -ENOTSUP;
+	if (container->transport.port->memory_is_fixed && container->n > 0 &&
+		continues(&container->memory[container->n - 1], &next)) {
+		container->memory[container->n - 1].range.size += next.range.size;
+		return 0;
+	}
+	if (container->n == container->room) {
+		uint32_t room = container->room == 0 ? 64 : 2 * container->room;
+		void *memory = reallocarray(container->memory, room, sizeof(next));
+
+		if (memory == NULL)
+			return -ENOMEM;
+		container->memory = memory;
+		container->room = room;
+	}
+	container->memory[container->n++] = next;
+	return 0;
+}
+
+static int
+prepare(struct vdpdk_transport *transport)
+{
+	struct container *container = get_container(transport);
+
+	container->memory_changes = atomic_load(&transport->port->memory_changes);
+	container->n = 0;
+	return rte_memseg_walk(add_segment, container);
+}
+
+static int
+map(struct vdpdk_transport *transport, const void *start, size_t bytes)
+{
+	struct container *container = get_container(transport);
+	uint32_t failed;
+	int ret = 0;
+
+	for (size_t done = 0; done < bytes && ret == 0;) {
+		const struct rte_memseg *segment = rte_mem_virt2memseg(
+			(const uint8_t *)start + done, NULL);
+		struct nmx_vfu_memory memory;
+
+		if (segment == NULL || describe_segment(segment, &memory) != 0)
+			return -ENOTSUP;
+		ret = nmx_vfu_map_memory(container->client, &memory, 1, &failed);
+		done += segment->len;
+	}
+	return ret;
+}
+
+static int
+unmap(struct vdpdk_transport *transport, const void *start, size_t bytes)
+{
+	struct container *container = get_container(transport);
+	int ret = 0;
+
+	for (size_t done = 0; done < bytes && ret == 0;) {
+		const struct rte_memseg *segment = rte_mem_virt2memseg(
+			(const uint8_t *)start + done, NULL);
+		struct nmx_range range;
+
+		if (segment == NULL)
+			return -EFAULT;
+		range.start = segment->addr_64;
+		range.size = segment->len;
+		ret = nmx_vfu_unmap_memory(container->client, range);
+		done += segment->len;
+	}
+	return ret;
+}
+
+/* --- Opening --- */
+
+static int
+enable_device(struct container *container, const char **ret_reason)
+{
+	const uint16_t command = COMMAND_MEMORY | COMMAND_MASTER;
+	uint32_t ids = 0, class = 0;
+	int ret = nmx_vfu_check_device(container->client);
+
+	*ret_reason = "it serves no vDPDK device; correct path=";
+	if (ret == 0)
+		ret = nmx_vfu_read_region(
+			container->client, NMX_VFU_REGION_CONFIG, 0x00, &ids, sizeof(ids));
+	if (ret == 0)
+		ret = nmx_vfu_read_region(
+			container->client, NMX_VFU_REGION_CONFIG, 0x08, &class, sizeof(class));
+	if (ret == 0 && class >> 8 != VDPDK_PCI_CLASS)
+		ret = -ENODEV;
+	if (ret == 0)
+		ret = nmx_vfu_write_region(container->client, NMX_VFU_REGION_CONFIG, COMMAND_OFFSET,
+			&command, sizeof(command));
+	return ret;
+}
+
+static int
+map_all(struct container *container, const char **ret_reason)
+{
+	uint32_t failed = 0;
+	int ret = nmx_vfu_map_memory(container->client, container->memory, container->n, &failed);
+
+	if (ret == -ENOSPC)
+		*ret_reason = "it won't map so much memory; give EAL less or larger pages, or "
+			      "raise mem_max= there";
+	else if (ret != 0)
+		*ret_reason = "it can't map this process' memory";
+	return ret;
+}
+
+static int
+connect_vectors(struct vdpdk_transport *transport, const int *fds, uint32_t n)
+{
+	return nmx_vfu_connect_vectors(
+		get_container(transport)->client, NMX_VFU_IRQ_MSIX, 0, fds, n);
+}
+
+/** Put the host's doorbells in their places. */
+static int
+get_doorbells(struct container *container, const char **ret_reason)
+{
+	struct nmx_vfu_bell bells[VDPDK_QUEUE_PAIRS_MAX];
+	uint32_t n = 0;
+	int ret = nmx_vfu_get_doorbells(
+		container->client, VDPDK_BAR_SIGNAL, bells, RTE_DIM(bells), &n);
+
+	*ret_reason = "it offers no doorbells";
+	if (ret != 0)
+		return ret;
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t q = (bells[i].offset - VDPDK_REG_TX_DOORBELL(0)) / 4;
+
+		if (q < RTE_DIM(container->doorbells) && container->doorbells[q] < 0 &&
+			bells[i].offset == VDPDK_REG_TX_DOORBELL(q))
+			container->doorbells[q] = nmx_base_take_fd(&bells[i].fd);
+		nmx_base_close_fd(&bells[i].fd);
+	}
+	return 0;
+}
+
+static void
+close_session(struct vdpdk_transport *transport)
+{
+	struct container *container = get_container(transport);
+
+	nmx_vfu_destroy_client(container->client);
+	container->client = NULL;
+	nmx_base_close_fds(container->doorbells, RTE_DIM(container->doorbells));
+}
+
+static int
+open_session(struct vdpdk_transport *transport, const char **ret_reason)
+{
+	struct container *container = get_container(transport);
+	int fd, ret;
+
+	if (container->memory_changes != atomic_load(&transport->port->memory_changes))
+		return -EAGAIN;
+	fd = nmx_vfu_connect_path(transport->port->args.path);
+	if (fd < 0) {
+		*ret_reason = nmx_vfu_explain_connect(fd);
+		return fd;
+	}
+	*ret_reason = "it doesn't speak vfio-user, or serves somebody else; see path=";
+	ret = nmx_vfu_create_client(&fd, REPLY_TIMEOUT_MS, &container->client);
+	if (ret != 0)
+		return ret;
+	ret = enable_device(container, ret_reason);
+	if (ret == 0)
+		ret = map_all(container, ret_reason);
+	if (ret == 0)
+		ret = get_doorbells(container, ret_reason);
+	if (ret != 0)
+		close_session(transport);
+	return ret;
+}
+
+/* --- Registers --- */
+
+static int
+read_register(struct vdpdk_transport *transport, uint32_t offset, uint32_t *value)
+{
+	return nmx_vfu_read_region(
+		get_container(transport)->client, VDPDK_BAR_SIGNAL, offset, value, sizeof(*value));
+}
+
+static int
+write_register(struct vdpdk_transport *transport, uint32_t offset, uint32_t value)
+{
+	return nmx_vfu_write_region(
+		get_container(transport)->client, VDPDK_BAR_SIGNAL, offset, &value, sizeof(value));
+}
+
+static int
+post_register(struct vdpdk_transport *transport, uint32_t offset, uint32_t value)
+{
+	return nmx_vfu_post_region(
+		get_container(transport)->client, VDPDK_BAR_SIGNAL, offset, &value, sizeof(value));
+}
+
+static bool
+has_doorbells(const struct vdpdk_transport *transport, uint16_t n)
+{
+	const struct container *container = (const struct container *)transport;
+
+	for (uint16_t q = 0; q < n; q++)
+		if (container->doorbells[q] < 0)
+			return false;
+	return true;
+}
+
+static void
+ring_doorbell(struct vdpdk_transport *transport, uint16_t q)
+{
+	const uint64_t one = 1;
+
+	/* The host's eventfd, non-blocking; full means that it is awake. */
+	if (write(get_container(transport)->doorbells[q], &one, sizeof(one)) < 0)
+		return;
+}
+
+static int
+get_watch_fd(const struct vdpdk_transport *transport)
+{
+	const struct container *container = (const struct container *)transport;
+
+	return container->client == NULL ? -1 : nmx_vfu_get_fd(container->client);
+}
+
+static void
+destroy(struct vdpdk_transport *transport)
+{
+	struct container *container = get_container(transport);
+
+	close_session(transport);
+	free(container->memory);
+	free(container);
+}
+
+static const struct vdpdk_transport_ops operations = {
+	.prepare = prepare,
+	.open = open_session,
+	.close = close_session,
+	.destroy = destroy,
+	.read_register = read_register,
+	.write_register = write_register,
+	.post_register = post_register,
+	.connect_vectors = connect_vectors,
+	.has_doorbells = has_doorbells,
+	.ring_doorbell = ring_doorbell,
+	.map = map,
+	.unmap = unmap,
+	.get_watch_fd = get_watch_fd,
+};
+
+struct vdpdk_transport *
+vdpdk_create_container_transport(struct vdpdk_port *port)
+{
+	struct container *container = calloc(1, sizeof(*container));
+
+	if (container == NULL)
+		return NULL;
+	container->transport.ops = &operations;
+	container->transport.port = port;
+	for (uint32_t i = 0; i < RTE_DIM(container->doorbells); i++)
+		container->doorbells[i] = -1;
+	return &container->transport;
+}

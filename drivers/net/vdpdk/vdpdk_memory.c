@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * EAL's memory as the device sees it.
+ *
+ * A device address is a virtual address, whatever IOVA mode EAL picked. Memory is reachable if its
+ * pages have files, which the host maps; an address range of EAL's is either all of such pages or
+ * none, and no further ranges of that kind appear after EAL's start.
+ */
+
+#include <rte_errno.h>
+#include <rte_memory.h>
+
+#include "vdpdk.h"
+#include "vdpdk_transport.h"
+
+static int
+add_range(const struct rte_memseg_list *list, void *opaque)
+{
+	struct vdpdk_port *port = opaque;
+	struct vdpdk_range *range = &port->ranges[port->n_ranges];
+
+	if (list->external || list->len == 0)
+		return 0;
+	range->start = (uintptr_t)list->base_va;
+	range->bytes = list->len;
+	port->n_ranges++;
+	return 0;
+}
+
+/** Whether pages have files; one tells for all. */
+static int
+probe_file(const struct rte_memseg_list *list, const struct rte_memseg *segment, void *opaque)
+{
+	bool *has_files = opaque;
+
+	if (list->external)
+		return 0;
+	*has_files = rte_memseg_get_fd_thread_unsafe(segment) >= 0;
+	return 1;
+}
+
+int
+vdpdk_find_ranges(struct vdpdk_port *port)
+{
+	bool has_files = false;
+
+	rte_memseg_walk(probe_file, &has_files);
+	if (!has_files) {
+		VDPDK_LOG(ERR, "EAL's memory has no files to share with the host; "
+			       "use huge pages, --in-memory, or --no-huge on a kernel with memfd");
+		return -ENOTSUP;
+	}
+	port->n_ranges = 0;
+	rte_memseg_list_walk(add_range, port);
+	return 0;
+}
+
+bool
+vdpdk_is_reachable(const struct vdpdk_port *port, const void *start, size_t bytes)
+{
+	for (uint32_t i = 0; i < port->n_ranges; i++) {
+		uintptr_t offset = (uintptr_t)start - port->ranges[i].start;
+
+		if (offset < port->ranges[i].bytes && bytes <= port->ranges[i].bytes - offset)
+			return true;
+	}
+	return false;
+}
+
+struct pool_check {
+	const struct vdpdk_port *port;
+	bool good;
+};
+
+static void
+check_chunk(struct rte_mempool *pool, void *opaque, struct rte_mempool_memhdr *chunk,
+	unsigned int index)
+{
+	struct pool_check *check = opaque;
+
+	(void)pool;
+	(void)index;
+	check->good = check->good && vdpdk_is_reachable(check->port, chunk->addr, chunk->len);
+}
+
+bool
+vdpdk_check_pool(const struct vdpdk_port *port, struct rte_mempool *pool)
+{
+	struct pool_check check = {.port = port, .good = true};
+
+	if (rte_pktmbuf_priv_flags(pool) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF)
+		check.good = false;
+	else
+		rte_mempool_mem_iter(pool, check_chunk, &check);
+	if (!check.good)
+		PORT_LOG(port, ERR,
+			"the host can't reach the buffers of pool %s, which have no file; "
+			"make the pool of EAL's own memory",
+			pool->name);
+	return check.good;
+}
+
+/* --- Changes --- */
+
+/**
+ * Context: EAL's memory lock is held, for writing; the memory is there in both cases. What is freed
+ * goes when this returns.
+ */
+static void
+on_memory_event(enum rte_mem_event event, const void *start, size_t bytes, void *opaque)
+{
+	struct vdpdk_port *port = opaque;
+	int ret = 0;
+
+	if (!vdpdk_is_reachable(port, start, bytes))
+		return;
+	pthread_mutex_lock(&port->lock);
+	atomic_fetch_add(&port->memory_changes, 1);
+	if (port->up && event == RTE_MEM_EVENT_ALLOC)
+		ret = port->transport->ops->map(port->transport, start, bytes);
+	else if (port->up && event == RTE_MEM_EVENT_FREE)
+		ret = port->transport->ops->unmap(port->transport, start, bytes);
+	if (ret != 0) {
+		PORT_LOG(port, ERR,
+			"the host doesn't follow a change of memory (%s); connecting anew",
+			rte_strerror(-ret));
+		vdpdk_lose_session(port);
+	}
+	pthread_mutex_unlock(&port->lock);
+}
+
+int
+vdpdk_watch_memory(struct vdpdk_port *port)
+{
+	int ret = rte_mem_event_callback_register(port->name, on_memory_event, port);
+
+	if (ret == 0)
+		return 0;
+	if (rte_errno != ENOTSUP)
+		return -rte_errno;
+	port->memory_is_fixed = true;
+	return 0;
+}
+
+void
+vdpdk_unwatch_memory(struct vdpdk_port *port)
+{
+	if (!port->memory_is_fixed)
+		rte_mem_event_callback_unregister(port->name, port);
+}

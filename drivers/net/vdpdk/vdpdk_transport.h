@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * How a device is reached. One transport a port; it is made once and opened for each session.
+ *
+ * All but ring_doorbell() is called with the port's lock held.
+ */
+
+#ifndef VDPDK_TRANSPORT_H
+#define VDPDK_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct vdpdk_port;
+struct vdpdk_transport;
+
+struct vdpdk_transport_ops {
+	/** Look at EAL's memory before open(). Lock not held: EAL's own is taken. 0; -errno */
+	int (*prepare)(struct vdpdk_transport *transport);
+	/**
+	 * Reach the device: identify it, map all memory, take what wakes it.
+	 *
+	 * @param ret_reason  on failure: why, and what to do; constant
+	 * @return 0; -EAGAIN EAL's memory has changed since prepare(); -errno
+	 */
+	int (*open)(struct vdpdk_transport *transport, const char **ret_reason);
+	/** Connect vectors: the first is the control one's, the others those of Rx queues. */
+	int (*connect_vectors)(struct vdpdk_transport *transport, const int *fds, uint32_t n);
+	/** End the session: the device reaches nothing any more, as far as is known. */
+	void (*close)(struct vdpdk_transport *transport);
+	/** Free the transport; closed. */
+	void (*destroy)(struct vdpdk_transport *transport);
+
+	int (*read_register)(struct vdpdk_transport *transport, uint32_t offset, uint32_t *value);
+	int (*write_register)(struct vdpdk_transport *transport, uint32_t offset, uint32_t value);
+	/** Write without waiting until it took effect. */
+	int (*post_register)(struct vdpdk_transport *transport, uint32_t offset, uint32_t value);
+	/** True if ring_doorbell() has something for queues 0..n-1. */
+	bool (*has_doorbells)(const struct vdpdk_transport *transport, uint16_t n);
+	/** Tell the device of work on Tx queue q. Data thread inside its bracket, session up. */
+	void (*ring_doorbell)(struct vdpdk_transport *transport, uint16_t q);
+
+	/** Memory came or is about to go: the device must know before this returns. */
+	int (*map)(struct vdpdk_transport *transport, const void *start, size_t bytes);
+	int (*unmap)(struct vdpdk_transport *transport, const void *start, size_t bytes);
+
+	/** A descriptor that poll() finds hung up when the session is lost; -1: none. */
+	int (*get_watch_fd)(const struct vdpdk_transport *transport);
+};
+
+struct vdpdk_transport {
+	const struct vdpdk_transport_ops *ops;
+	struct vdpdk_port *port;
+};
+
+/** A vfio-user client. @return NULL: no memory */
+struct vdpdk_transport *vdpdk_create_container_transport(struct vdpdk_port *port);
+
+#endif
