@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -391,6 +392,25 @@ vanished_memory_reads_zero_and_loses_its_owner_only(void **unused)
 	stop_client(&bystander);
 }
 
+static void
+mapping_fills_nothing_even_if_all_memory_is_locked(void **unused)
+{
+	struct client c;
+	struct stat status;
+	int file;
+
+	(void)unused;
+	start_client(&c, PAGE);
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+		skip(); /* RLIMIT_MEMLOCK */
+	file = map_unsealable(&c, 1 << 20);
+	assert_int_equal(fstat(file, &status), 0);
+	assert_int_equal(status.st_blocks, 0);
+	assert_int_equal(munlockall(), 0);
+	nmx_base_close_fd(&file);
+	stop_client(&c);
+}
+
 /* --- Random maps and unmaps against a table of pages --- */
 
 #define MODEL_PAGES 64
@@ -504,6 +524,7 @@ main(void)
 		cmocka_unit_test(withdrawn_memory_stays_until_reclaimed),
 		cmocka_unit_test(stale_caches_miss),
 		cmocka_unit_test(vanished_memory_reads_zero_and_loses_its_owner_only),
+		cmocka_unit_test(mapping_fills_nothing_even_if_all_memory_is_locked),
 		cmocka_unit_test(random_maps_agree_with_a_page_table),
 	};
 

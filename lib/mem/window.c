@@ -10,6 +10,26 @@
 /** The largest huge page of x86-64 and arm64 with 4 KiB pages. */
 #define WINDOW_ALIGN (UINT64_C(1) << 30)
 
+#define RESERVE (MAP_PRIVATE | MAP_ANONYMOUS)
+
+/**
+ * Map without touching. Programs of this field lock all their memory, future mappings too, and then
+ * every mapping is filled at once: a client's gigabytes within a message, its sparse file made
+ * real. A mapping without access can't be filled; unlocked, it gets its access and stays as it is.
+ */
+static void *
+map_untouched(void *place, size_t size, int access, int flags, int fd, uint64_t offset)
+{
+	uint8_t *at = mmap(place, size, PROT_NONE, flags | MAP_NORESERVE, fd, (off_t)offset);
+
+	if (at == MAP_FAILED)
+		return NULL;
+	(void)munlock(at, size);
+	if (access != PROT_NONE && mprotect(at, size, access) != 0)
+		return NULL; /* only over a place that was ours before: the caller clears it */
+	return at;
+}
+
 bool
 nmx_mem_take_piece(struct nmx_range *rest, struct nmx_range *ret_piece)
 {
@@ -51,12 +71,11 @@ static uint8_t *
 reserve_space(void)
 {
 	const size_t size = NMX_MEM_WINDOW_BYTES + WINDOW_ALIGN;
-	uint8_t *space = mmap(
-		NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *space = map_untouched(NULL, size, PROT_NONE, RESERVE, -1, 0);
 	uint8_t *base;
 	size_t before;
 
-	if (space == MAP_FAILED)
+	if (space == NULL)
 		return NULL;
 	base = (uint8_t *)(((uintptr_t)space + WINDOW_ALIGN - 1) & ~(WINDOW_ALIGN - 1));
 	before = (size_t)(base - space);
@@ -98,8 +117,7 @@ lay_piece(uint8_t *place, size_t size, int fd, uint64_t offset, uint32_t protect
 {
 	int access = PROT_READ | ((protection & NMX_MEM_WRITE) ? PROT_WRITE : 0);
 
-	if (mmap(place, size, access, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, (off_t)offset) ==
-		MAP_FAILED)
+	if (map_untouched(place, size, access, MAP_SHARED | MAP_FIXED, fd, offset) == NULL)
 		return -errno;
 	/* Guest memory belongs neither in our core dumps nor into a child. Both are refinements:
 	 * a kernel that refuses one changes nothing of what a guest can do. */
@@ -139,8 +157,8 @@ nmx_mem_clear_range(struct nmx_mem_windows *windows, struct nmx_range range)
 		/* Over pages of our own this can only fail for want of map entries; then the file
 		 * stays mapped here, out of every view, until the window goes. */
 		if (place != NULL)
-			(void)mmap(place, piece.size, PROT_NONE,
-				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+			(void)map_untouched(
+				place, piece.size, PROT_NONE, RESERVE | MAP_FIXED, -1, 0);
 	}
 }
 
