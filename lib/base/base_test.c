@@ -29,14 +29,14 @@ fits(uint64_t offset, uint64_t size, uint64_t limit)
 static void
 slices_agree_with_wide_arithmetic(void **unused)
 {
-	static const uint64_t edge[] = {
-		0, 1, 2, 4095, 4096, UINT32_MAX, UINT64_C(1) << 63, UINT64_MAX - 1, UINT64_MAX};
+	static const uint64_t edge[] = { 0, 1, 2, 4095, 4096, UINT32_MAX, UINT64_C(1) << 63,
+		UINT64_MAX - 1, UINT64_MAX };
 	const size_t n = sizeof(edge) / sizeof(edge[0]);
 
 	(void)unused;
 	for (size_t i = 0; i < n * n * n; i++) {
 		uint64_t offset = edge[i % n], size = edge[i / n % n], limit = edge[i / n / n];
-		struct nmx_range range = {offset, size};
+		struct nmx_range range = { offset, size };
 
 		assert_int_equal(
 			nmx_base_check_slice(offset, size, limit), fits(offset, size, limit));
@@ -49,20 +49,20 @@ slices_agree_with_wide_arithmetic(void **unused)
 static void
 ranges_contain_and_overlap(void **unused)
 {
-	const struct nmx_range page = {4096, 4096}, top = {UINT64_MAX - 4095, 4096};
+	const struct nmx_range page = { 4096, 4096 }, top = { UINT64_MAX - 4095, 4096 };
 
 	(void)unused;
 	assert_true(nmx_base_contains_range(page, page));
-	assert_true(nmx_base_contains_range(page, (struct nmx_range){8191, 1}));
-	assert_false(nmx_base_contains_range(page, (struct nmx_range){8191, 2}));
-	assert_false(nmx_base_contains_range(page, (struct nmx_range){4095, 2}));
-	assert_false(nmx_base_contains_range(page, (struct nmx_range){4096, 0}));
-	assert_false(nmx_base_contains_range(page, (struct nmx_range){5000, UINT64_MAX}));
-	assert_true(nmx_base_contains_range(top, (struct nmx_range){UINT64_MAX, 1}));
-	assert_false(nmx_base_contains_range(top, (struct nmx_range){UINT64_MAX, 2}));
-	assert_true(nmx_base_overlaps_range(page, (struct nmx_range){8191, 1}));
-	assert_false(nmx_base_overlaps_range(page, (struct nmx_range){8192, 1}));
-	assert_true(nmx_base_overlaps_range((struct nmx_range){0, UINT64_MAX}, top));
+	assert_true(nmx_base_contains_range(page, (struct nmx_range){ 8191, 1 }));
+	assert_false(nmx_base_contains_range(page, (struct nmx_range){ 8191, 2 }));
+	assert_false(nmx_base_contains_range(page, (struct nmx_range){ 4095, 2 }));
+	assert_false(nmx_base_contains_range(page, (struct nmx_range){ 4096, 0 }));
+	assert_false(nmx_base_contains_range(page, (struct nmx_range){ 5000, UINT64_MAX }));
+	assert_true(nmx_base_contains_range(top, (struct nmx_range){ UINT64_MAX, 1 }));
+	assert_false(nmx_base_contains_range(top, (struct nmx_range){ UINT64_MAX, 2 }));
+	assert_true(nmx_base_overlaps_range(page, (struct nmx_range){ 8191, 1 }));
+	assert_false(nmx_base_overlaps_range(page, (struct nmx_range){ 8192, 1 }));
+	assert_true(nmx_base_overlaps_range((struct nmx_range){ 0, UINT64_MAX }, top));
 }
 
 static void
@@ -122,8 +122,8 @@ run_bursts(void *arg)
 static void
 withdrawn_state_is_not_seen_after_quiet(void **unused)
 {
-	static int value[2] = {1, 1};
-	struct race race = {.state = &value[0]};
+	static int value[2] = { 1, 1 };
+	struct race race = { .state = &value[0] };
 	pthread_t thread;
 
 	(void)unused;
@@ -152,7 +152,7 @@ static void
 grace_periods_begin_after_they_were_asked_for(void **unused)
 {
 	struct nmx_bracket a, b;
-	const struct nmx_bracket *both[] = {&a, &b};
+	const struct nmx_bracket *both[] = { &a, &b };
 	struct nmx_grace grace;
 	uint32_t seen[2];
 	uint64_t first, second;

@@ -49,7 +49,7 @@ find_range(uintptr_t address)
 static bool
 replace_page(uintptr_t address)
 {
-	static const uintptr_t page_bytes[] = {1u << 12, 1u << 21, 1u << 30};
+	static const uintptr_t page_bytes[] = { 1u << 12, 1u << 21, 1u << 30 };
 
 	for (unsigned int i = 0; i < sizeof(page_bytes) / sizeof(page_bytes[0]); i++) {
 		void *page = (void *)(address & ~(page_bytes[i] - 1));
@@ -104,8 +104,8 @@ handle_sigbus(int number, siginfo_t *info, void *context)
 static int
 install_handler(void)
 {
-	struct sigaction action = {
-		.sa_sigaction = handle_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	struct sigaction action = { .sa_sigaction = handle_sigbus,
+		.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 	struct sigaction present;
 
 	if (sigaction(SIGBUS, NULL, &present) != 0)

@@ -35,7 +35,7 @@ struct client {
 static void
 start_client(struct client *client, size_t file_bytes)
 {
-	static const struct nmx_mem_limits limits = {.maps_max = 64, .bytes_max = 1 << 20};
+	static const struct nmx_mem_limits limits = { .maps_max = 64, .bytes_max = 1 << 20 };
 
 	client->file = memfd_create("nmx-mem-test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	client->lost = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -59,7 +59,7 @@ stop_client(struct client *client)
 static int
 map(struct client *client, uint64_t start, uint64_t size, uint64_t offset, uint32_t protection)
 {
-	struct nmx_mem_map m = {{start, size}, offset, protection};
+	struct nmx_mem_map m = { { start, size }, offset, protection };
 	int fd = dup(client->file), ret;
 
 	assert_true(fd >= 0);
@@ -71,7 +71,7 @@ map(struct client *client, uint64_t start, uint64_t size, uint64_t offset, uint3
 static int
 translate(struct client *client, uint64_t start, uint64_t size, uint32_t protection, uint8_t **ret)
 {
-	struct nmx_mem_cache cache = {0};
+	struct nmx_mem_cache cache = { 0 };
 	NMX_SHARED uint8_t *at = NULL;
 	int err = nmx_mem_translate(
 		nmx_mem_get_view(client->mem), &cache, start, size, protection, &at);
@@ -83,7 +83,7 @@ translate(struct client *client, uint64_t start, uint64_t size, uint32_t protect
 static int
 unmap(struct client *client, uint64_t start, uint64_t size)
 {
-	int ret = nmx_mem_unmap(client->mem, (struct nmx_range){start, size});
+	int ret = nmx_mem_unmap(client->mem, (struct nmx_range){ start, size });
 
 	nmx_mem_reclaim(client->mem);
 	return ret;
@@ -240,7 +240,7 @@ static void
 memory_without_a_file_is_known_but_not_reached(void **unused)
 {
 	struct client c;
-	struct nmx_mem_map m = {{0xf0000, 0x10000}, 0, NMX_MEM_READ};
+	struct nmx_mem_map m = { { 0xf0000, 0x10000 }, 0, NMX_MEM_READ };
 	uint8_t *at;
 	int none = -1;
 
@@ -257,7 +257,7 @@ memory_without_a_file_is_known_but_not_reached(void **unused)
 static int
 map_fd(struct client *client, int fd, uint32_t protection)
 {
-	struct nmx_mem_map m = {{0x100000, PAGE}, 0, protection};
+	struct nmx_mem_map m = { { 0x100000, PAGE }, 0, protection };
 
 	return nmx_mem_map(client->mem, &m, &fd);
 }
@@ -319,7 +319,7 @@ withdrawn_memory_stays_until_reclaimed(void **unused)
 	assert_int_equal(map(&c, 0x100000, PAGE, 0, RW), 0);
 	assert_int_equal(map(&c, 0x200000, PAGE, PAGE, RW), 0);
 	assert_int_equal(translate(&c, 0x100000, 1, RW, &at), 0);
-	assert_int_equal(nmx_mem_unmap(c.mem, (struct nmx_range){0x100000, PAGE}), 0);
+	assert_int_equal(nmx_mem_unmap(c.mem, (struct nmx_range){ 0x100000, PAGE }), 0);
 	assert_int_equal(translate(&c, 0x100000, 1, RW, &gone), -EFAULT);
 	assert_int_equal(*at, 7); /* a burst that began before may still read */
 	assert_true(nmx_mem_needs_reclaim(c.mem));
@@ -334,7 +334,7 @@ static void
 stale_caches_miss(void **unused)
 {
 	struct client c;
-	struct nmx_mem_cache cache = {0};
+	struct nmx_mem_cache cache = { 0 };
 	NMX_SHARED uint8_t *at;
 
 	(void)unused;
@@ -352,7 +352,7 @@ stale_caches_miss(void **unused)
 static int
 map_unsealable(struct client *client, size_t bytes)
 {
-	struct nmx_mem_map m = {{0x400000, bytes}, 0, RW};
+	struct nmx_mem_map m = { { 0x400000, bytes }, 0, RW };
 	int file = memfd_create("nmx-unsealable", MFD_CLOEXEC), fd;
 
 	assert_int_equal(ftruncate(file, (off_t)bytes), 0);
@@ -492,7 +492,7 @@ static void
 random_maps_agree_with_a_page_table(void **unused)
 {
 	const uint64_t base = WINDOW - MODEL_PAGES / 2 * PAGE;
-	struct model m = {0};
+	struct model m = { 0 };
 
 	(void)unused;
 	start_client(&m.client, MODEL_PAGES * PAGE);

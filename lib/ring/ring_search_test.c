@@ -160,7 +160,7 @@ step_fetch(struct state *s)
 {
 	struct ends e;
 	uint32_t before = nmx_ring_count_taken(
-			 &(struct nmx_ring_host){.fetch = s->fetch, .comp = s->comp}),
+			 &(struct nmx_ring_host){ .fetch = s->fetch, .comp = s->comp }),
 		 n;
 
 	lay_over(&e, s);
@@ -261,8 +261,8 @@ check_end(const struct state *s)
 static bool
 take_step(struct state *s, unsigned int i)
 {
-	static bool (*const plain[])(struct state *) = {step_store_submit, step_publish_submit,
-		step_fetch, step_store_answer, step_publish_answer, step_reap};
+	static bool (*const plain[])(struct state *) = { step_store_submit, step_publish_submit,
+		step_fetch, step_store_answer, step_publish_answer, step_reap };
 	const unsigned int n_plain = sizeof(plain) / sizeof(plain[0]);
 
 	if (i < n_plain)
@@ -280,7 +280,7 @@ static void
 search_all_interleavings(void **unused)
 {
 	/* The stack holds each state at most once. */
-	struct state *stack, first = {.free_ids = (1u << N) - 1};
+	struct state *stack, first = { .free_ids = (1u << N) - 1 };
 	uint32_t depth = 0, n_ends = 0;
 
 	(void)unused;
@@ -412,7 +412,7 @@ flipped_avail_bits_never_move_the_counters(void **unused)
 
 	(void)unused;
 	for (uint32_t run = 0; run < 20000; run++) {
-		struct disturbed d = {0};
+		struct disturbed d = { 0 };
 
 		d.ends.guest.slots = (NMX_SHARED struct vdpdk_slot_words *)d.slots;
 		d.ends.host.slots = (NMX_SHARED struct vdpdk_slot_words *)d.slots;

@@ -97,13 +97,13 @@ bad_slots_are_faults_and_are_not_fetched(void **unused)
 	static const struct {
 		uint16_t length, flags, extra, rx, tx;
 	} row[] = {
-		{1, VDPDK_FLAG_AVAIL, 0, VDPDK_FAULT_NONE, VDPDK_FAULT_NONE},
-		{0, VDPDK_FLAG_AVAIL, 0, VDPDK_FAULT_LENGTH, VDPDK_FAULT_LENGTH},
-		{1, VDPDK_FLAG_AVAIL, 1, VDPDK_FAULT_FLAGS, VDPDK_FAULT_FLAGS},
-		{1, VDPDK_FLAG_AVAIL | VDPDK_FLAG_NEXT, 0, VDPDK_FAULT_FLAGS, VDPDK_FAULT_CHAIN},
-		{1, VDPDK_FLAG_AVAIL | VDPDK_FLAG_TX_OFFLOAD, 0, VDPDK_FAULT_FLAGS,
-			VDPDK_FAULT_FLAGS},
-		{1, VDPDK_FLAG_AVAIL | 0x8000, 0, VDPDK_FAULT_FLAGS, VDPDK_FAULT_FLAGS},
+		{ 1, VDPDK_FLAG_AVAIL, 0, VDPDK_FAULT_NONE, VDPDK_FAULT_NONE },
+		{ 0, VDPDK_FLAG_AVAIL, 0, VDPDK_FAULT_LENGTH, VDPDK_FAULT_LENGTH },
+		{ 1, VDPDK_FLAG_AVAIL, 1, VDPDK_FAULT_FLAGS, VDPDK_FAULT_FLAGS },
+		{ 1, VDPDK_FLAG_AVAIL | VDPDK_FLAG_NEXT, 0, VDPDK_FAULT_FLAGS, VDPDK_FAULT_CHAIN },
+		{ 1, VDPDK_FLAG_AVAIL | VDPDK_FLAG_TX_OFFLOAD, 0, VDPDK_FAULT_FLAGS,
+			VDPDK_FAULT_FLAGS },
+		{ 1, VDPDK_FLAG_AVAIL | 0x8000, 0, VDPDK_FAULT_FLAGS, VDPDK_FAULT_FLAGS },
 	};
 
 	(void)unused;
@@ -172,7 +172,7 @@ static void
 returned_slots_are_all_that_were_submitted(void **unused)
 {
 	struct pair p;
-	bool back[N] = {false};
+	bool back[N] = { false };
 	uint64_t w1 = 0;
 
 	(void)unused;
@@ -195,8 +195,8 @@ static void
 each_arming_is_answered_once(void **unused)
 {
 	uint32_t word = 0;
-	struct nmx_ring_arm arm = {.word = (NMX_SHARED uint32_t *)&word};
-	struct nmx_ring_bell bell = {.word = (NMX_SHARED uint32_t *)&word};
+	struct nmx_ring_arm arm = { .word = (NMX_SHARED uint32_t *)&word };
+	struct nmx_ring_bell bell = { .word = (NMX_SHARED uint32_t *)&word };
 
 	(void)unused;
 	assert_false(nmx_ring_take_event(&bell));

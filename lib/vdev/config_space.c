@@ -44,32 +44,32 @@ nmx_vdev_init_config_space(struct nmx_vdev_config_space *space, uint16_t vendor_
 	uint16_t device_id, uint16_t n_vectors)
 {
 	const struct field fields[] = {
-		{0x00, 2, vendor_id, 0},
-		{0x02, 2, device_id, 0},
-		{COMMAND, 2, 0, COMMAND_WRITABLE},
-		{0x06, 2, STATUS_CAPABILITY, 0},
-		{0x08, 4, VDPDK_PCI_CLASS << 8 | VDPDK_ABI_MAJOR, 0},
-		{0x0c, 1, 0, 0xff}, /* cache line size */
-		{0x10 + 4 * VDPDK_BAR_SIGNAL, 4, 0, ~(VDPDK_BAR_SIGNAL_BYTES - 1u)},
-		{0x10 + 4 * VDPDK_BAR_MSIX, 4, 0, ~(VDPDK_BAR_MSIX_BYTES - 1u)},
-		{0x2c, 2, vendor_id, 0},
-		{0x2e, 2, device_id, 0},
-		{0x34, 1, CAPABILITY_EXPRESS, 0},
-		{0x3c, 1, 0, 0xff}, /* interrupt line */
+		{ 0x00, 2, vendor_id, 0 },
+		{ 0x02, 2, device_id, 0 },
+		{ COMMAND, 2, 0, COMMAND_WRITABLE },
+		{ 0x06, 2, STATUS_CAPABILITY, 0 },
+		{ 0x08, 4, VDPDK_PCI_CLASS << 8 | VDPDK_ABI_MAJOR, 0 },
+		{ 0x0c, 1, 0, 0xff }, /* cache line size */
+		{ 0x10 + 4 * VDPDK_BAR_SIGNAL, 4, 0, ~(VDPDK_BAR_SIGNAL_BYTES - 1u) },
+		{ 0x10 + 4 * VDPDK_BAR_MSIX, 4, 0, ~(VDPDK_BAR_MSIX_BYTES - 1u) },
+		{ 0x2c, 2, vendor_id, 0 },
+		{ 0x2e, 2, device_id, 0 },
+		{ 0x34, 1, CAPABILITY_EXPRESS, 0 },
+		{ 0x3c, 1, 0, 0xff }, /* interrupt line */
 
-		{CAPABILITY_EXPRESS, 2, 0x10 | CAPABILITY_MSIX << 8, 0},
-		{CAPABILITY_EXPRESS + 0x02, 2, 0x0002, 0},     /* version 2, endpoint */
-		{CAPABILITY_EXPRESS + 0x04, 4, 0x10008000, 0}, /* FLR, role-based errors */
-		{DEVICE_CONTROL, 2, 0, 0x7fff},
-		{CAPABILITY_EXPRESS + 0x0c, 4, 0x00000011, 0}, /* 2.5 GT/s, one lane */
-		{CAPABILITY_EXPRESS + 0x10, 2, 0, 0x0fff},
-		{CAPABILITY_EXPRESS + 0x12, 2, 0x0011, 0},
-		{CAPABILITY_EXPRESS + 0x28, 2, 0, 0xffff},
+		{ CAPABILITY_EXPRESS, 2, 0x10 | CAPABILITY_MSIX << 8, 0 },
+		{ CAPABILITY_EXPRESS + 0x02, 2, 0x0002, 0 },     /* version 2, endpoint */
+		{ CAPABILITY_EXPRESS + 0x04, 4, 0x10008000, 0 }, /* FLR, role-based errors */
+		{ DEVICE_CONTROL, 2, 0, 0x7fff },
+		{ CAPABILITY_EXPRESS + 0x0c, 4, 0x00000011, 0 }, /* 2.5 GT/s, one lane */
+		{ CAPABILITY_EXPRESS + 0x10, 2, 0, 0x0fff },
+		{ CAPABILITY_EXPRESS + 0x12, 2, 0x0011, 0 },
+		{ CAPABILITY_EXPRESS + 0x28, 2, 0, 0xffff },
 
-		{CAPABILITY_MSIX, 2, 0x11, 0},
-		{CAPABILITY_MSIX + 0x02, 2, n_vectors - 1u, 0xc000},
-		{CAPABILITY_MSIX + 0x04, 4, VDPDK_MSIX_TABLE_OFFSET | VDPDK_BAR_MSIX, 0},
-		{CAPABILITY_MSIX + 0x08, 4, VDPDK_MSIX_PBA_OFFSET | VDPDK_BAR_MSIX, 0},
+		{ CAPABILITY_MSIX, 2, 0x11, 0 },
+		{ CAPABILITY_MSIX + 0x02, 2, n_vectors - 1u, 0xc000 },
+		{ CAPABILITY_MSIX + 0x04, 4, VDPDK_MSIX_TABLE_OFFSET | VDPDK_BAR_MSIX, 0 },
+		{ CAPABILITY_MSIX + 0x08, 4, VDPDK_MSIX_PBA_OFFSET | VDPDK_BAR_MSIX, 0 },
 	};
 
 	memset(space, 0, sizeof(*space));
@@ -90,7 +90,7 @@ nmx_vdev_write_config(
 	struct nmx_vdev_config_space *space, uint64_t offset, const uint8_t *data, uint32_t count)
 {
 	const uint64_t reset_byte = DEVICE_CONTROL + 1;
-	struct nmx_vdev_config_events events = {false, false};
+	struct nmx_vdev_config_events events = { false, false };
 	bool was_master = nmx_vdev_is_bus_master(space);
 
 	for (uint32_t i = 0; i < count && offset + i < sizeof(space->value); i++) {

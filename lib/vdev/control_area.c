@@ -17,7 +17,7 @@
 static NMX_SHARED struct vdpdk_control_area *
 find_area(const struct nmx_vdev *vdev, uint64_t address)
 {
-	struct nmx_mem_cache cache = {0};
+	struct nmx_mem_cache cache = { 0 };
 	NMX_SHARED uint8_t *at;
 
 	if (vdev->mem == NULL || nmx_mem_translate(nmx_mem_get_view(vdev->mem), &cache, address,
@@ -120,7 +120,7 @@ write_answer(
 void
 nmx_vdev_take_request(struct nmx_vdev *vdev, uint32_t index)
 {
-	struct nmx_vdev_request request = {.length = 0};
+	struct nmx_vdev_request request = { .length = 0 };
 	NMX_SHARED struct vdpdk_control_area *area;
 	struct vdpdk_slot_driver line;
 	struct nmx_vdev_slot *own;

@@ -116,7 +116,7 @@ execute_mtu_set(struct nmx_vdev *vdev, struct nmx_vdev_request *request)
 static uint32_t
 execute_link_get(struct nmx_vdev *vdev, struct nmx_vdev_request *request)
 {
-	struct vdpdk_link link = {nmx_vdev_get_link_word(vdev)};
+	struct vdpdk_link link = { nmx_vdev_get_link_word(vdev) };
 
 	memcpy(request->body, &link, sizeof(link));
 	request->length = sizeof(link);
@@ -127,7 +127,7 @@ static uint32_t
 execute_stats_get(struct nmx_vdev *vdev, struct nmx_vdev_request *request)
 {
 	struct vdpdk_stats_get get;
-	struct vdpdk_stats stats = {0};
+	struct vdpdk_stats stats = { 0 };
 
 	memcpy(&get, request->body, sizeof(get));
 	if (get.first_queue >= vdev->grant.n_queue_pairs || get.reserved != 0)
@@ -159,28 +159,28 @@ static const struct {
 	uint32_t length;
 	execute_function execute;
 } operations[] = {
-	{VDPDK_OP_INFO_GET, 0, execute_info_get},
-	{VDPDK_OP_QUEUE_START, sizeof(struct vdpdk_queue_start), execute_queue_start},
-	{VDPDK_OP_QUEUE_STOP, sizeof(struct vdpdk_queue_stop), execute_queue_stop},
-	{VDPDK_OP_MAC_SET, sizeof(struct vdpdk_mac), execute_mac_set},
-	{VDPDK_OP_MTU_SET, sizeof(struct vdpdk_mtu), execute_mtu_set},
-	{VDPDK_OP_LINK_GET, 0, execute_link_get},
-	{VDPDK_OP_STATS_GET, sizeof(struct vdpdk_stats_get), execute_stats_get},
-	{VDPDK_OP_STATS_RESET, 0, execute_stats_reset},
-	{VDPDK_OP_MAC_ADD, 0, NULL},
-	{VDPDK_OP_MAC_DEL, 0, NULL},
-	{VDPDK_OP_MC_LIST, 0, NULL},
-	{VDPDK_OP_PROMISC, 0, NULL},
-	{VDPDK_OP_ALLMULTI, 0, NULL},
-	{VDPDK_OP_VLAN_FILTER, 0, NULL},
-	{VDPDK_OP_RSS_SET, 0, NULL},
-	{VDPDK_OP_RSS_GET, 0, NULL},
-	{VDPDK_OP_FLOW_VALIDATE, 0, NULL},
-	{VDPDK_OP_FLOW_CREATE, 0, NULL},
-	{VDPDK_OP_FLOW_DESTROY, 0, NULL},
-	{VDPDK_OP_FLOW_FLUSH, 0, NULL},
-	{VDPDK_OP_FLOW_QUERY, 0, NULL},
-	{VDPDK_OP_FLOW_ISOLATE, 0, NULL},
+	{ VDPDK_OP_INFO_GET, 0, execute_info_get },
+	{ VDPDK_OP_QUEUE_START, sizeof(struct vdpdk_queue_start), execute_queue_start },
+	{ VDPDK_OP_QUEUE_STOP, sizeof(struct vdpdk_queue_stop), execute_queue_stop },
+	{ VDPDK_OP_MAC_SET, sizeof(struct vdpdk_mac), execute_mac_set },
+	{ VDPDK_OP_MTU_SET, sizeof(struct vdpdk_mtu), execute_mtu_set },
+	{ VDPDK_OP_LINK_GET, 0, execute_link_get },
+	{ VDPDK_OP_STATS_GET, sizeof(struct vdpdk_stats_get), execute_stats_get },
+	{ VDPDK_OP_STATS_RESET, 0, execute_stats_reset },
+	{ VDPDK_OP_MAC_ADD, 0, NULL },
+	{ VDPDK_OP_MAC_DEL, 0, NULL },
+	{ VDPDK_OP_MC_LIST, 0, NULL },
+	{ VDPDK_OP_PROMISC, 0, NULL },
+	{ VDPDK_OP_ALLMULTI, 0, NULL },
+	{ VDPDK_OP_VLAN_FILTER, 0, NULL },
+	{ VDPDK_OP_RSS_SET, 0, NULL },
+	{ VDPDK_OP_RSS_GET, 0, NULL },
+	{ VDPDK_OP_FLOW_VALIDATE, 0, NULL },
+	{ VDPDK_OP_FLOW_CREATE, 0, NULL },
+	{ VDPDK_OP_FLOW_DESTROY, 0, NULL },
+	{ VDPDK_OP_FLOW_FLUSH, 0, NULL },
+	{ VDPDK_OP_FLOW_QUERY, 0, NULL },
+	{ VDPDK_OP_FLOW_ISOLATE, 0, NULL },
 };
 
 uint32_t

@@ -34,7 +34,7 @@ static const struct nmx_vdev_grant grant = {
 	.mtu_min = 68,
 	.mtu_max = 9000,
 	.mtu = 1500,
-	.mac = {2, 0, 0, 0, 0, 1},
+	.mac = { 2, 0, 0, 0, 0, 1 },
 	.dma_maps_max = 100,
 };
 
@@ -144,8 +144,8 @@ static const struct nmx_vdev_backend backend = {
 static void
 start(struct rig *rig)
 {
-	static const struct nmx_mem_limits limits = {16, 1 << 20};
-	struct nmx_mem_map map = {{AREA, AREA_BYTES}, 0, 3};
+	static const struct nmx_mem_limits limits = { 16, 1 << 20 };
+	struct nmx_mem_map map = { { AREA, AREA_BYTES }, 0, 3 };
 	int file = memfd_create("nmx-vdev-test", MFD_CLOEXEC);
 
 	memset(rig, 0, sizeof(*rig));
@@ -171,7 +171,7 @@ stop(struct rig *rig)
 static uint32_t
 read32(struct rig *rig, uint32_t region, uint64_t offset)
 {
-	const struct nmx_vfu_access access = {region, 4, offset};
+	const struct nmx_vfu_access access = { region, 4, offset };
 	uint32_t value;
 
 	assert_int_equal(nmx_vdev_read(rig->vdev, &access, (uint8_t *)&value), 0);
@@ -181,7 +181,7 @@ read32(struct rig *rig, uint32_t region, uint64_t offset)
 static void
 write32(struct rig *rig, uint32_t region, uint64_t offset, uint32_t value)
 {
-	const struct nmx_vfu_access access = {region, 4, offset};
+	const struct nmx_vfu_access access = { region, 4, offset };
 
 	assert_int_equal(nmx_vdev_write(rig->vdev, &access, (const uint8_t *)&value), 0);
 }
@@ -284,15 +284,15 @@ the_order_of_starting_is_kept(void **unused)
 		uint32_t status[3];
 		uint32_t end;
 	} row[] = {
-		{{VDPDK_STATUS_FEATURES_OK, OK_RUNNING, 0}, 0},
-		{{VDPDK_STATUS_RUNNING, OK_RUNNING, OK_RUNNING}, VDPDK_STATUS_FAILED},
-		{{OK_RUNNING, 0, VDPDK_STATUS_FEATURES_OK}, VDPDK_STATUS_FEATURES_OK},
-		{{VDPDK_STATUS_FEATURES_OK, VDPDK_STATUS_RUNNING, 0x8000},
-			VDPDK_STATUS_FEATURES_OK | VDPDK_STATUS_FAILED},
-		{{VDPDK_STATUS_FEATURES_OK, OK_RUNNING, OK_RUNNING}, OK_RUNNING},
-		{{VDPDK_STATUS_FEATURES_OK, OK_RUNNING, VDPDK_STATUS_FEATURES_OK},
-			OK_RUNNING | VDPDK_STATUS_FAILED},
-		{{0x8000, 0, 0}, 0},
+		{ { VDPDK_STATUS_FEATURES_OK, OK_RUNNING, 0 }, 0 },
+		{ { VDPDK_STATUS_RUNNING, OK_RUNNING, OK_RUNNING }, VDPDK_STATUS_FAILED },
+		{ { OK_RUNNING, 0, VDPDK_STATUS_FEATURES_OK }, VDPDK_STATUS_FEATURES_OK },
+		{ { VDPDK_STATUS_FEATURES_OK, VDPDK_STATUS_RUNNING, 0x8000 },
+			VDPDK_STATUS_FEATURES_OK | VDPDK_STATUS_FAILED },
+		{ { VDPDK_STATUS_FEATURES_OK, OK_RUNNING, OK_RUNNING }, OK_RUNNING },
+		{ { VDPDK_STATUS_FEATURES_OK, OK_RUNNING, VDPDK_STATUS_FEATURES_OK },
+			OK_RUNNING | VDPDK_STATUS_FAILED },
+		{ { 0x8000, 0, 0 }, 0 },
 	};
 
 	(void)unused;
@@ -328,7 +328,7 @@ unknown_features_are_not_accepted(void **unused)
 static void
 bad_control_areas_fail_the_device(void **unused)
 {
-	static const uint64_t row[] = {0, AREA + 64, AREA + 4096, AREA - 4096, UINT64_MAX - 4095};
+	static const uint64_t row[] = { 0, AREA + 64, AREA + 4096, AREA - 4096, UINT64_MAX - 4095 };
 
 	(void)unused;
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
@@ -411,11 +411,11 @@ information_matches_the_grant(void **unused)
 static void
 requests_are_answered_as_the_table_says(void **unused)
 {
-	struct vdpdk_queue_start good = {
-		VDPDK_DIRECTION_RX, 9, VDPDK_QUEUE_SCATTER, 0x200000, 64, 0};
+	struct vdpdk_queue_start good = { VDPDK_DIRECTION_RX, 9, VDPDK_QUEUE_SCATTER, 0x200000, 64,
+		0 };
 	struct vdpdk_queue_start bad[10];
-	struct vdpdk_mac mac = {{2, 1, 2, 3, 4, 5}, {0, 0}};
-	struct vdpdk_mtu mtu = {9000, 0};
+	struct vdpdk_mac mac = { { 2, 1, 2, 3, 4, 5 }, { 0, 0 } };
+	struct vdpdk_mtu mtu = { 9000, 0 };
 	struct rig rig;
 
 	(void)unused;
@@ -466,7 +466,7 @@ requests_are_answered_as_the_table_says(void **unused)
 static void
 statistics_come_eight_queues_at_a_time(void **unused)
 {
-	struct vdpdk_stats_get get = {0, 0};
+	struct vdpdk_stats_get get = { 0, 0 };
 	struct vdpdk_stats stats;
 	struct rig rig;
 
@@ -519,7 +519,7 @@ doorbells_out_of_order_are_ignored(void **unused)
 static void
 slow_requests_keep_their_slot_only(void **unused)
 {
-	struct vdpdk_queue_stop body = {VDPDK_DIRECTION_TX, 0, 0};
+	struct vdpdk_queue_stop body = { VDPDK_DIRECTION_TX, 0, 0 };
 	struct rig rig;
 
 	(void)unused;
@@ -544,7 +544,7 @@ slow_requests_keep_their_slot_only(void **unused)
 static void
 tickets_of_a_former_life_are_void(void **unused)
 {
-	struct vdpdk_queue_stop body = {VDPDK_DIRECTION_TX, 0, 0};
+	struct vdpdk_queue_stop body = { VDPDK_DIRECTION_TX, 0, 0 };
 	struct nmx_vdev_ticket old;
 	struct rig rig;
 
@@ -566,7 +566,7 @@ tickets_of_a_former_life_are_void(void **unused)
 static void
 resets_return_to_what_was_granted(void **unused)
 {
-	struct vdpdk_mac mac = {{2, 1, 2, 3, 4, 5}, {0, 0}};
+	struct vdpdk_mac mac = { { 2, 1, 2, 3, 4, 5 }, { 0, 0 } };
 	struct vdpdk_info info;
 	struct rig rig;
 
@@ -589,7 +589,7 @@ a_lost_control_area_fails_the_device(void **unused)
 	(void)unused;
 	start(&rig);
 	run(&rig);
-	assert_int_equal(nmx_mem_unmap(rig.mem, (struct nmx_range){AREA, AREA_BYTES}), 0);
+	assert_int_equal(nmx_mem_unmap(rig.mem, (struct nmx_range){ AREA, AREA_BYTES }), 0);
 	nmx_mem_reclaim(rig.mem);
 	nmx_vdev_check_memory(rig.vdev);
 	assert_true(get(&rig, VDPDK_REG_STATUS) & VDPDK_STATUS_FAILED);

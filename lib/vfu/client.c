@@ -63,7 +63,7 @@ break_stream(struct nmx_vfu_client *client, int error)
 static int
 wait_ready(struct nmx_vfu_client *client, short events, uint64_t deadline_ns)
 {
-	struct pollfd one = {.fd = client->socket.fd, .events = events};
+	struct pollfd one = { .fd = client->socket.fd, .events = events };
 	uint64_t now_ns = nmx_base_read_clock_ns();
 	int n;
 
@@ -236,7 +236,7 @@ call(struct nmx_vfu_client *client, const struct request *request, size_t size_m
 static int
 call_for(struct nmx_vfu_client *client, uint16_t command, void *body, uint32_t size)
 {
-	const struct request request = {.command = command, .head = body, .head_size = size};
+	const struct request request = { .command = command, .head = body, .head_size = size };
 	int ret = call(client, &request, size);
 
 	if (ret == 0)
@@ -314,7 +314,7 @@ nmx_vfu_get_fd(const struct nmx_vfu_client *client)
 int
 nmx_vfu_check_device(struct nmx_vfu_client *client)
 {
-	struct nmx_vfu_device_info info = {.argsz = sizeof(info)};
+	struct nmx_vfu_device_info info = { .argsz = sizeof(info) };
 	int ret = call_for(client, NMX_VFU_GET_INFO, &info, sizeof(info));
 
 	if (ret != 0)
@@ -328,7 +328,7 @@ nmx_vfu_check_device(struct nmx_vfu_client *client)
 int
 nmx_vfu_count_vectors(struct nmx_vfu_client *client, uint32_t index, uint32_t *ret_n)
 {
-	struct nmx_vfu_irq_info info = {.argsz = sizeof(info), .index = index};
+	struct nmx_vfu_irq_info info = { .argsz = sizeof(info), .index = index };
 	int ret = call_for(client, NMX_VFU_GET_IRQ_INFO, &info, sizeof(info));
 
 	if (ret == 0)
@@ -340,7 +340,7 @@ int
 nmx_vfu_read_region(struct nmx_vfu_client *client, uint32_t region, uint64_t offset, void *buffer,
 	uint32_t size)
 {
-	const struct nmx_vfu_region_access access = {offset, region, size};
+	const struct nmx_vfu_region_access access = { offset, region, size };
 	const struct request request = {
 		.command = NMX_VFU_REGION_READ,
 		.head = &access,
@@ -357,7 +357,7 @@ int
 nmx_vfu_write_region(struct nmx_vfu_client *client, uint32_t region, uint64_t offset,
 	const void *buffer, uint32_t size)
 {
-	const struct nmx_vfu_region_access access = {offset, region, size};
+	const struct nmx_vfu_region_access access = { offset, region, size };
 	const struct request request = {
 		.command = NMX_VFU_REGION_WRITE,
 		.head = &access,
@@ -373,7 +373,7 @@ int
 nmx_vfu_post_region(struct nmx_vfu_client *client, uint32_t region, uint64_t offset,
 	const void *buffer, uint32_t size)
 {
-	const struct nmx_vfu_region_access access = {offset, region, size};
+	const struct nmx_vfu_region_access access = { offset, region, size };
 	const struct request request = {
 		.command = NMX_VFU_REGION_WRITE,
 		.flags = NMX_VFU_NO_REPLY,
@@ -458,7 +458,7 @@ nmx_vfu_unmap_memory(struct nmx_vfu_client *client, struct nmx_range range)
 int
 nmx_vfu_unmap_all(struct nmx_vfu_client *client)
 {
-	return unmap(client, NMX_VFU_UNMAP_ALL, (struct nmx_range){0, 0});
+	return unmap(client, NMX_VFU_UNMAP_ALL, (struct nmx_range){ 0, 0 });
 }
 
 int
@@ -538,7 +538,7 @@ nmx_vfu_get_doorbells(struct nmx_vfu_client *client, uint32_t region, struct nmx
 int
 nmx_vfu_reset_device(struct nmx_vfu_client *client)
 {
-	const struct request request = {.command = NMX_VFU_RESET};
+	const struct request request = { .command = NMX_VFU_RESET };
 
 	return call(client, &request, 0);
 }

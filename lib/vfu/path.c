@@ -110,7 +110,7 @@ bind_and_listen(int fd, const struct sockaddr_un *address, mode_t mode)
 int
 nmx_vfu_open_listener(const char *path, mode_t mode, struct nmx_vfu_listener *ret_listener)
 {
-	struct nmx_vfu_listener listener = {.fd = -1};
+	struct nmx_vfu_listener listener = { .fd = -1 };
 	struct sockaddr_un address;
 	struct stat status;
 	int ret = set_address(&address, path), folder = -1;

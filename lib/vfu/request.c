@@ -324,20 +324,20 @@ static const struct {
 	uint32_t size_min; /* of the body */
 	uint32_t fds_max;  /* more are an error */
 } commands[] = {
-	[NMX_VFU_VERSION] = {execute_version, sizeof(struct nmx_vfu_version), 0},
-	[NMX_VFU_DMA_MAP] = {execute_map, sizeof(struct nmx_vfu_dma_map), 1},
+	[NMX_VFU_VERSION] = { execute_version, sizeof(struct nmx_vfu_version), 0 },
+	[NMX_VFU_DMA_MAP] = { execute_map, sizeof(struct nmx_vfu_dma_map), 1 },
 	/* SPDK's client attaches a descriptor for no reason: closed, not minded. */
-	[NMX_VFU_DMA_UNMAP] = {execute_unmap, sizeof(struct nmx_vfu_dma_unmap), 1},
-	[NMX_VFU_GET_INFO] = {execute_get_info, sizeof(struct nmx_vfu_device_info), 0},
-	[NMX_VFU_GET_REGION_INFO] = {execute_get_region_info, sizeof(struct nmx_vfu_region_info),
-		0},
-	[NMX_VFU_GET_REGION_IO_FDS] = {execute_get_io_fds, sizeof(struct nmx_vfu_io_fds), 0},
-	[NMX_VFU_GET_IRQ_INFO] = {execute_get_irq_info, sizeof(struct nmx_vfu_irq_info), 0},
-	[NMX_VFU_SET_IRQS] = {execute_set_irqs, sizeof(struct nmx_vfu_set_irqs),
-		NMX_VFU_MSG_FDS_MAX},
-	[NMX_VFU_REGION_READ] = {execute_read, sizeof(struct nmx_vfu_region_access), 0},
-	[NMX_VFU_REGION_WRITE] = {execute_write, sizeof(struct nmx_vfu_region_access), 0},
-	[NMX_VFU_RESET] = {execute_reset, 0, 0},
+	[NMX_VFU_DMA_UNMAP] = { execute_unmap, sizeof(struct nmx_vfu_dma_unmap), 1 },
+	[NMX_VFU_GET_INFO] = { execute_get_info, sizeof(struct nmx_vfu_device_info), 0 },
+	[NMX_VFU_GET_REGION_INFO] = { execute_get_region_info, sizeof(struct nmx_vfu_region_info),
+		0 },
+	[NMX_VFU_GET_REGION_IO_FDS] = { execute_get_io_fds, sizeof(struct nmx_vfu_io_fds), 0 },
+	[NMX_VFU_GET_IRQ_INFO] = { execute_get_irq_info, sizeof(struct nmx_vfu_irq_info), 0 },
+	[NMX_VFU_SET_IRQS] = { execute_set_irqs, sizeof(struct nmx_vfu_set_irqs),
+		NMX_VFU_MSG_FDS_MAX },
+	[NMX_VFU_REGION_READ] = { execute_read, sizeof(struct nmx_vfu_region_access), 0 },
+	[NMX_VFU_REGION_WRITE] = { execute_write, sizeof(struct nmx_vfu_region_access), 0 },
+	[NMX_VFU_RESET] = { execute_reset, 0, 0 },
 };
 
 int

@@ -59,8 +59,8 @@ receive(struct nmx_vfu_transport *transport, void *buffer, size_t size, int *fds
 {
 	struct nmx_vfu_socket *socket = (struct nmx_vfu_socket *)transport;
 	union control control;
-	struct iovec part = {.iov_base = buffer, .iov_len = size};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	struct iovec part = { .iov_base = buffer, .iov_len = size };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
 	ssize_t n;
 
 	if (fds != NULL) {
@@ -87,8 +87,8 @@ send_bytes(struct nmx_vfu_transport *transport, const void *buffer, size_t size,
 {
 	struct nmx_vfu_socket *socket = (struct nmx_vfu_socket *)transport;
 	union control control;
-	struct iovec part = {.iov_base = (void *)(uintptr_t)buffer, .iov_len = size};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	struct iovec part = { .iov_base = (void *)(uintptr_t)buffer, .iov_len = size };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
 	ssize_t n;
 
 	if (n_fds > 0) {

@@ -20,7 +20,7 @@ size_t
 nmx_vfu_format_version(
 	const struct nmx_vfu_capabilities *capabilities, uint8_t *buffer, size_t size)
 {
-	const struct nmx_vfu_version version = {NMX_VFU_MAJOR, NMX_VFU_MINOR};
+	const struct nmx_vfu_version version = { NMX_VFU_MAJOR, NMX_VFU_MINOR };
 	int n;
 
 	if (size < sizeof(version))

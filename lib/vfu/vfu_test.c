@@ -44,9 +44,9 @@ struct rig {
 };
 
 static const struct nmx_vfu_device device = {
-	.region[0] = {NMX_VFU_REGION_READABLE | NMX_VFU_REGION_WRITABLE, 4096},
-	.region[NMX_VFU_REGION_CONFIG] = {NMX_VFU_REGION_READABLE | NMX_VFU_REGION_WRITABLE,
-		CONFIG_BYTES},
+	.region[0] = { NMX_VFU_REGION_READABLE | NMX_VFU_REGION_WRITABLE, 4096 },
+	.region[NMX_VFU_REGION_CONFIG] = { NMX_VFU_REGION_READABLE | NMX_VFU_REGION_WRITABLE,
+		CONFIG_BYTES },
 	.n_vectors[NMX_VFU_IRQ_MSIX] = 4,
 	.n_vectors[NMX_VFU_IRQ_ERR] = 1,
 	.dma_maps_max = 100,
@@ -136,8 +136,8 @@ on_list(void *context, uint32_t region, struct nmx_vfu_doorbell *list, uint32_t 
 	assert_true(room >= 2);
 	if (region != 0)
 		return 0;
-	list[0] = (struct nmx_vfu_doorbell){0x100, 4, rig->client};
-	list[1] = (struct nmx_vfu_doorbell){0x104, 4, rig->client};
+	list[0] = (struct nmx_vfu_doorbell){ 0x100, 4, rig->client };
+	list[1] = (struct nmx_vfu_doorbell){ 0x104, 4, rig->client };
 	return 2;
 }
 
@@ -213,9 +213,9 @@ send_bytes(struct rig *rig, const void *bytes, size_t size, const int *fds, unsi
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(64 * sizeof(int))];
-	} control = {0};
-	struct iovec part = {(void *)(uintptr_t)bytes, size};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	} control = { 0 };
+	struct iovec part = { (void *)(uintptr_t)bytes, size };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
 
 	if (n_fds > 0) {
 		struct cmsghdr *c = &control.align;
@@ -234,7 +234,7 @@ send_bytes(struct rig *rig, const void *bytes, size_t size, const int *fds, unsi
 static size_t
 build(uint8_t *to, uint16_t command, uint32_t flags, const void *body, size_t size)
 {
-	const struct nmx_vfu_header header = {0x1234, command, (uint32_t)(16 + size), flags, 0};
+	const struct nmx_vfu_header header = { 0x1234, command, (uint32_t)(16 + size), flags, 0 };
 
 	memcpy(to, &header, 16);
 	if (size > 0)
@@ -255,12 +255,12 @@ receive_reply(struct rig *rig, struct reply *reply)
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(64 * sizeof(int))];
-	} control = {0};
-	struct iovec part[2] = {{&reply->header, 16}, {reply->body, sizeof(reply->body)}};
-	struct msghdr message = {.msg_iov = part,
+	} control = { 0 };
+	struct iovec part[2] = { { &reply->header, 16 }, { reply->body, sizeof(reply->body) } };
+	struct msghdr message = { .msg_iov = part,
 		.msg_iovlen = 2,
 		.msg_control = &control,
-		.msg_controllen = sizeof(control)};
+		.msg_controllen = sizeof(control) };
 
 	memset(reply, 0, sizeof(*reply));
 	reply->size = recvmsg(rig->client, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -346,23 +346,23 @@ version_is_agreed_on_or_the_connection_ends(void **unused)
 		size_t size;
 		bool good;
 	} row[] = {
-		{BYTES("\0\0\1\0"), true}, /* SPDK: no JSON */
-		{TEXT("\0\0\0\0{}"), true},
-		{TEXT("\0\0\0\0{\"capabilities\":{}}"), true},
-		{TEXT("\0\0\0\0{\"else\":[1,2],\"capabilities\":{\"x\":1}}"), true},
-		{BYTES("\1\0\0\0"), false}, /* another major number */
-		{BYTES("\0\0\0"), false},
-		{BYTES(""), false},
-		{BYTES("\0\0\0\0{}"), false}, /* no NUL */
-		{TEXT("\0\0\0\0{"), false},
-		{TEXT("\0\0\0\0[]"), false},
-		{TEXT("\0\0\0\0\"x\""), false},
-		{TEXT("\0\0\0\0{}\0{}"), false},
-		{TEXT("\0\0\0\0{\"capabilities\":3}"), false},
-		{TEXT("\0\0\0\0{\"capabilities\":{\"max_msg_fds\":\"1\"}}"), false},
-		{TEXT("\0\0\0\0{\"capabilities\":{\"max_msg_fds\":-1}}"), false},
-		{TEXT("\0\0\0\0{\"capabilities\":{\"max_msg_fds\":1025}}"), false},
-		{TEXT("\0\0\0\0{\"capabilities\":{\"max_data_xfer_size\":1.5}}"), false},
+		{ BYTES("\0\0\1\0"), true }, /* SPDK: no JSON */
+		{ TEXT("\0\0\0\0{}"), true },
+		{ TEXT("\0\0\0\0{\"capabilities\":{}}"), true },
+		{ TEXT("\0\0\0\0{\"else\":[1,2],\"capabilities\":{\"x\":1}}"), true },
+		{ BYTES("\1\0\0\0"), false }, /* another major number */
+		{ BYTES("\0\0\0"), false },
+		{ BYTES(""), false },
+		{ BYTES("\0\0\0\0{}"), false }, /* no NUL */
+		{ TEXT("\0\0\0\0{"), false },
+		{ TEXT("\0\0\0\0[]"), false },
+		{ TEXT("\0\0\0\0\"x\""), false },
+		{ TEXT("\0\0\0\0{}\0{}"), false },
+		{ TEXT("\0\0\0\0{\"capabilities\":3}"), false },
+		{ TEXT("\0\0\0\0{\"capabilities\":{\"max_msg_fds\":\"1\"}}"), false },
+		{ TEXT("\0\0\0\0{\"capabilities\":{\"max_msg_fds\":-1}}"), false },
+		{ TEXT("\0\0\0\0{\"capabilities\":{\"max_msg_fds\":1025}}"), false },
+		{ TEXT("\0\0\0\0{\"capabilities\":{\"max_data_xfer_size\":1.5}}"), false },
 	};
 #undef BYTES
 #undef TEXT
@@ -383,7 +383,7 @@ version_is_agreed_on_or_the_connection_ends(void **unused)
 static void
 version_comes_first_and_once(void **unused)
 {
-	struct nmx_vfu_device_info info = {.argsz = sizeof(info)};
+	struct nmx_vfu_device_info info = { .argsz = sizeof(info) };
 	struct rig rig;
 
 	(void)unused;
@@ -402,7 +402,7 @@ version_comes_first_and_once(void **unused)
 static void
 messages_may_come_in_pieces(void **unused)
 {
-	const struct nmx_vfu_region_access access = {16, NMX_VFU_REGION_CONFIG, 8};
+	const struct nmx_vfu_region_access access = { 16, NMX_VFU_REGION_CONFIG, 8 };
 	uint8_t body[24], message[64];
 	struct reply reply;
 	struct rig rig;
@@ -449,12 +449,12 @@ static void
 untrustworthy_streams_are_closed(void **unused)
 {
 	static const struct nmx_vfu_header row[] = {
-		{1, NMX_VFU_RESET, 15, 0, 0},
-		{1, NMX_VFU_RESET, 0, 0, 0},
-		{1, NMX_VFU_REGION_WRITE, NMX_VFU_MSG_BYTES_MAX + 1, 0, 0},
-		{1, NMX_VFU_REGION_WRITE, UINT32_MAX, 0, 0},
-		{1, NMX_VFU_RESET, 16, NMX_VFU_REPLY, 0},
-		{1, NMX_VFU_RESET, 16, 2, 0},
+		{ 1, NMX_VFU_RESET, 15, 0, 0 },
+		{ 1, NMX_VFU_RESET, 0, 0, 0 },
+		{ 1, NMX_VFU_REGION_WRITE, NMX_VFU_MSG_BYTES_MAX + 1, 0, 0 },
+		{ 1, NMX_VFU_REGION_WRITE, UINT32_MAX, 0, 0 },
+		{ 1, NMX_VFU_RESET, 16, NMX_VFU_REPLY, 0 },
+		{ 1, NMX_VFU_RESET, 16, 2, 0 },
 	};
 
 	(void)unused;
@@ -475,7 +475,7 @@ end_of_file_is_noticed_everywhere(void **unused)
 {
 	uint8_t message[64];
 	size_t size = build(
-		message, NMX_VFU_REGION_READ, 0, &(struct nmx_vfu_region_access){0, 7, 4}, 16);
+		message, NMX_VFU_REGION_READ, 0, &(struct nmx_vfu_region_access){ 0, 7, 4 }, 16);
 
 	(void)unused;
 	for (size_t cut = 0; cut < size; cut++) {
@@ -493,7 +493,7 @@ end_of_file_is_noticed_everywhere(void **unused)
 static void
 slow_clients_meet_deadlines(void **unused)
 {
-	const struct nmx_vfu_header header = {1, NMX_VFU_RESET, 16, 0, 0};
+	const struct nmx_vfu_header header = { 1, NMX_VFU_RESET, 16, 0, 0 };
 	struct rig rig;
 
 	(void)unused;
@@ -519,7 +519,7 @@ slow_clients_meet_deadlines(void **unused)
 static void
 clients_that_never_read_stop_being_read(void **unused)
 {
-	const struct nmx_vfu_region_access access = {0, 0, 4096};
+	const struct nmx_vfu_region_access access = { 0, 0, 4096 };
 	uint8_t message[64];
 	size_t size = build(message, NMX_VFU_REGION_READ, 0, &access, sizeof(access));
 	unsigned int n = 0;
@@ -551,19 +551,19 @@ each_command_takes_its_number_of_fds(void **unused)
 		size_t size;
 		unsigned int max;
 	} row[] = {
-		{NMX_VFU_DMA_MAP, 32, 1},
-		{NMX_VFU_DMA_UNMAP, 24, 1},
-		{NMX_VFU_GET_INFO, 16, 0},
-		{NMX_VFU_GET_REGION_INFO, 32, 0},
-		{NMX_VFU_GET_REGION_IO_FDS, 16, 0},
-		{NMX_VFU_GET_IRQ_INFO, 16, 0},
-		{NMX_VFU_REGION_READ, 16, 0},
-		{NMX_VFU_REGION_WRITE, 16, 0},
-		{NMX_VFU_RESET, 0, 0},
-		{99, 0, 0},
+		{ NMX_VFU_DMA_MAP, 32, 1 },
+		{ NMX_VFU_DMA_UNMAP, 24, 1 },
+		{ NMX_VFU_GET_INFO, 16, 0 },
+		{ NMX_VFU_GET_REGION_INFO, 32, 0 },
+		{ NMX_VFU_GET_REGION_IO_FDS, 16, 0 },
+		{ NMX_VFU_GET_IRQ_INFO, 16, 0 },
+		{ NMX_VFU_REGION_READ, 16, 0 },
+		{ NMX_VFU_REGION_WRITE, 16, 0 },
+		{ NMX_VFU_RESET, 0, 0 },
+		{ 99, 0, 0 },
 	};
-	uint8_t body[64] = {64};
-	struct nmx_vfu_dma_map good = {.argsz = 32, .flags = 3, .size = 4096};
+	uint8_t body[64] = { 64 };
+	struct nmx_vfu_dma_map good = { .argsz = 32, .flags = 3, .size = 4096 };
 	int fds[16];
 	struct rig rig;
 
@@ -613,10 +613,10 @@ floods_of_fds_end_the_connection(void **unused)
 static void
 information_is_told(void **unused)
 {
-	struct nmx_vfu_device_info info = {.argsz = 32};
-	struct nmx_vfu_region_info region = {.argsz = 32, .index = 0};
-	struct nmx_vfu_irq_info irq = {.argsz = 16, .index = NMX_VFU_IRQ_MSIX};
-	uint8_t spdk[4064] = {0};
+	struct nmx_vfu_device_info info = { .argsz = 32 };
+	struct nmx_vfu_region_info region = { .argsz = 32, .index = 0 };
+	struct nmx_vfu_irq_info irq = { .argsz = 16, .index = NMX_VFU_IRQ_MSIX };
+	uint8_t spdk[4064] = { 0 };
 	struct reply reply;
 	struct rig rig;
 
@@ -635,7 +635,7 @@ information_is_told(void **unused)
 	assert_int_equal(region.flags, 3);
 	assert_int_equal(region.size, 4096);
 	/* An absent region is a success of size 0; SPDK sends a page where 32 bytes do. */
-	region = (struct nmx_vfu_region_info){.argsz = 4064, .index = 8};
+	region = (struct nmx_vfu_region_info){ .argsz = 4064, .index = 8 };
 	memcpy(spdk, &region, sizeof(region));
 	reply = ask(&rig, NMX_VFU_GET_REGION_INFO, spdk, sizeof(spdk));
 	assert_int_equal(reply.header.error, 0);
@@ -658,28 +658,31 @@ bad_arguments_are_refused(void **unused)
 	start(&rig);
 #define REFUSED(command, type, ...) \
 	assert_int_equal(ask_error(&rig, command, &(type)__VA_ARGS__, sizeof(type)), EINVAL)
-	REFUSED(NMX_VFU_GET_INFO, struct nmx_vfu_device_info, {.argsz = 15});
-	REFUSED(NMX_VFU_GET_REGION_INFO, struct nmx_vfu_region_info, {.argsz = 31});
-	REFUSED(NMX_VFU_GET_REGION_INFO, struct nmx_vfu_region_info, {.argsz = 32, .index = 9});
-	REFUSED(NMX_VFU_GET_IRQ_INFO, struct nmx_vfu_irq_info, {.argsz = 16, .index = 5});
-	REFUSED(NMX_VFU_GET_REGION_IO_FDS, struct nmx_vfu_io_fds, {.argsz = 16, .flags = 1});
-	REFUSED(NMX_VFU_GET_REGION_IO_FDS, struct nmx_vfu_io_fds, {.argsz = 16, .count = 1});
-	REFUSED(NMX_VFU_GET_REGION_IO_FDS, struct nmx_vfu_io_fds, {.argsz = 16, .index = 9});
-	REFUSED(NMX_VFU_DMA_MAP, struct nmx_vfu_dma_map, {.argsz = 31, .flags = 3, .size = 1});
-	REFUSED(NMX_VFU_DMA_MAP, struct nmx_vfu_dma_map, {.argsz = 32, .flags = 4, .size = 1});
-	REFUSED(NMX_VFU_DMA_MAP, struct nmx_vfu_dma_map, {.argsz = 32, .flags = 3, .size = 0});
+	REFUSED(NMX_VFU_GET_INFO, struct nmx_vfu_device_info, { .argsz = 15 });
+	REFUSED(NMX_VFU_GET_REGION_INFO, struct nmx_vfu_region_info, { .argsz = 31 });
+	REFUSED(NMX_VFU_GET_REGION_INFO, struct nmx_vfu_region_info, { .argsz = 32, .index = 9 });
+	REFUSED(NMX_VFU_GET_IRQ_INFO, struct nmx_vfu_irq_info, { .argsz = 16, .index = 5 });
+	REFUSED(NMX_VFU_GET_REGION_IO_FDS, struct nmx_vfu_io_fds, { .argsz = 16, .flags = 1 });
+	REFUSED(NMX_VFU_GET_REGION_IO_FDS, struct nmx_vfu_io_fds, { .argsz = 16, .count = 1 });
+	REFUSED(NMX_VFU_GET_REGION_IO_FDS, struct nmx_vfu_io_fds, { .argsz = 16, .index = 9 });
+	REFUSED(NMX_VFU_DMA_MAP, struct nmx_vfu_dma_map, { .argsz = 31, .flags = 3, .size = 1 });
+	REFUSED(NMX_VFU_DMA_MAP, struct nmx_vfu_dma_map, { .argsz = 32, .flags = 4, .size = 1 });
+	REFUSED(NMX_VFU_DMA_MAP, struct nmx_vfu_dma_map, { .argsz = 32, .flags = 3, .size = 0 });
 	REFUSED(NMX_VFU_DMA_MAP, struct nmx_vfu_dma_map,
-		{.argsz = 32, .flags = 3, .size = 2, .address = UINT64_MAX});
-	REFUSED(NMX_VFU_DMA_UNMAP, struct nmx_vfu_dma_unmap, {.argsz = 24, .flags = 1, .size = 1});
-	REFUSED(NMX_VFU_DMA_UNMAP, struct nmx_vfu_dma_unmap, {.argsz = 24, .flags = 2, .size = 1});
-	REFUSED(NMX_VFU_DMA_UNMAP, struct nmx_vfu_dma_unmap, {.argsz = 24, .flags = 0, .size = 0});
-	REFUSED(NMX_VFU_REGION_READ, struct nmx_vfu_region_access, {4096, 0, 1});
-	REFUSED(NMX_VFU_REGION_READ, struct nmx_vfu_region_access, {4093, 0, 4});
-	REFUSED(NMX_VFU_REGION_READ, struct nmx_vfu_region_access, {UINT64_MAX, 0, 4});
-	REFUSED(NMX_VFU_REGION_READ, struct nmx_vfu_region_access, {0, 0, UINT32_MAX});
-	REFUSED(NMX_VFU_REGION_READ, struct nmx_vfu_region_access, {0, 1, 4});
-	REFUSED(NMX_VFU_REGION_READ, struct nmx_vfu_region_access, {0, 9, 4});
-	REFUSED(NMX_VFU_REGION_WRITE, struct nmx_vfu_region_access, {0, 0, 4}); /* no data */
+		{ .argsz = 32, .flags = 3, .size = 2, .address = UINT64_MAX });
+	REFUSED(NMX_VFU_DMA_UNMAP, struct nmx_vfu_dma_unmap,
+		{ .argsz = 24, .flags = 1, .size = 1 });
+	REFUSED(NMX_VFU_DMA_UNMAP, struct nmx_vfu_dma_unmap,
+		{ .argsz = 24, .flags = 2, .size = 1 });
+	REFUSED(NMX_VFU_DMA_UNMAP, struct nmx_vfu_dma_unmap,
+		{ .argsz = 24, .flags = 0, .size = 0 });
+	REFUSED(NMX_VFU_REGION_READ, struct nmx_vfu_region_access, { 4096, 0, 1 });
+	REFUSED(NMX_VFU_REGION_READ, struct nmx_vfu_region_access, { 4093, 0, 4 });
+	REFUSED(NMX_VFU_REGION_READ, struct nmx_vfu_region_access, { UINT64_MAX, 0, 4 });
+	REFUSED(NMX_VFU_REGION_READ, struct nmx_vfu_region_access, { 0, 0, UINT32_MAX });
+	REFUSED(NMX_VFU_REGION_READ, struct nmx_vfu_region_access, { 0, 1, 4 });
+	REFUSED(NMX_VFU_REGION_READ, struct nmx_vfu_region_access, { 0, 9, 4 });
+	REFUSED(NMX_VFU_REGION_WRITE, struct nmx_vfu_region_access, { 0, 0, 4 }); /* no data */
 #undef REFUSED
 	for (uint16_t command = 0; command < 40; command++) {
 		bool known = command >= NMX_VFU_VERSION && command <= NMX_VFU_RESET &&
@@ -698,8 +701,8 @@ bad_arguments_are_refused(void **unused)
 static void
 memory_is_handed_over(void **unused)
 {
-	struct nmx_vfu_dma_map map = {32, 3, 0x3000, 0x100000, 0x2000};
-	struct nmx_vfu_dma_unmap unmap = {24, 0, 0x100000, 0x2000};
+	struct nmx_vfu_dma_map map = { 32, 3, 0x3000, 0x100000, 0x2000 };
+	struct nmx_vfu_dma_unmap unmap = { 24, 0, 0x100000, 0x2000 };
 	struct reply reply;
 	struct rig rig;
 	int file;
@@ -724,7 +727,7 @@ memory_is_handed_over(void **unused)
 	assert_int_equal(reply.size, 40);
 	assert_memory_equal(reply.body, &unmap, sizeof(unmap));
 	assert_int_equal(rig.n_unmaps, 1);
-	unmap = (struct nmx_vfu_dma_unmap){24, NMX_VFU_UNMAP_ALL, 0, 0};
+	unmap = (struct nmx_vfu_dma_unmap){ 24, NMX_VFU_UNMAP_ALL, 0, 0 };
 	assert_int_equal(ask_error(&rig, NMX_VFU_DMA_UNMAP, &unmap, sizeof(unmap)), 0);
 	assert_int_equal(rig.n_unmap_alls, 1);
 	nmx_base_close_fd(&file);
@@ -734,7 +737,7 @@ memory_is_handed_over(void **unused)
 static void
 parked_requests_hold_up_their_client_only(void **unused)
 {
-	struct nmx_vfu_dma_unmap unmap = {24, 0, 0x100000, 0x2000};
+	struct nmx_vfu_dma_unmap unmap = { 24, 0, 0x100000, 0x2000 };
 	struct reply reply;
 	struct rig rig;
 	uint8_t message[16];
@@ -766,7 +769,7 @@ posted_writes_get_no_reply_not_even_an_error(void **unused)
 	struct {
 		struct nmx_vfu_region_access access;
 		uint8_t data[4];
-	} body = {{4, NMX_VFU_REGION_CONFIG, 4}, "wxyz"};
+	} body = { { 4, NMX_VFU_REGION_CONFIG, 4 }, "wxyz" };
 	uint8_t message[64];
 	struct reply reply;
 	struct rig rig;
@@ -788,7 +791,7 @@ posted_writes_get_no_reply_not_even_an_error(void **unused)
 static void
 regions_are_read_and_written(void **unused)
 {
-	struct nmx_vfu_region_access access = {0, NMX_VFU_REGION_CONFIG, CONFIG_BYTES};
+	struct nmx_vfu_region_access access = { 0, NMX_VFU_REGION_CONFIG, CONFIG_BYTES };
 	struct reply reply;
 	struct rig rig;
 
@@ -809,7 +812,7 @@ static uint32_t
 set_irqs(struct rig *rig, uint32_t flags, uint32_t index, uint32_t start, uint32_t count,
 	const int *fds, unsigned int n_fds)
 {
-	struct nmx_vfu_set_irqs body = {20, flags, index, start, count};
+	struct nmx_vfu_set_irqs body = { 20, flags, index, start, count };
 
 	return ask_with_fds(rig, NMX_VFU_SET_IRQS, &body, sizeof(body), fds, n_fds).header.error;
 }
@@ -855,7 +858,7 @@ vectors_are_connected_and_disconnected(void **unused)
 static void
 doorbells_are_listed_with_their_fds(void **unused)
 {
-	struct nmx_vfu_io_fds head = {.argsz = 4096, .index = 0};
+	struct nmx_vfu_io_fds head = { .argsz = 4096, .index = 0 };
 	struct nmx_vfu_io_fd entry;
 	struct reply reply;
 	struct rig rig;

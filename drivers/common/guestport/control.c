@@ -240,7 +240,7 @@ close_fds(void)
 static int
 start_thread(void)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.u64 = make_key(0, KIND_WAKE, 0)};
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = make_key(0, KIND_WAKE, 0) };
 	int ret;
 
 	control.stopping = false;

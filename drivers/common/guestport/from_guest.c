@@ -56,7 +56,7 @@ translate(struct burst *burst, const struct nmx_ring_slot *slot, NMX_SHARED uint
 static inline struct frame
 measure_frame(const struct nmx_ring_host *slots, uint32_t ahead)
 {
-	struct frame frame = {.ahead = ahead};
+	struct frame frame = { .ahead = ahead };
 	const struct nmx_ring_slot *slot;
 
 	do {
@@ -253,7 +253,7 @@ static uint16_t
 receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *ret_more)
 {
 	struct nmx_ring_host *slots = &burst->ring->slots;
-	struct chunk chunk = {.n = 0};
+	struct chunk chunk = { .n = 0 };
 	uint16_t found, got;
 
 	*ret_more = false;
@@ -301,7 +301,7 @@ receive_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 uint16_t
 nmx_guestport_receive(struct nmx_from_guest *queue, struct rte_mbuf **mbufs, uint16_t n)
 {
-	struct burst burst = {.queue = queue};
+	struct burst burst = { .queue = queue };
 
 	nmx_base_enter_bracket(&queue->bracket);
 	burst.ring = atomic_load_explicit(&queue->active, memory_order_acquire);

@@ -20,7 +20,7 @@ struct place {
 static struct place
 find_place(struct nmx_guestport *port, uint16_t direction, uint16_t index)
 {
-	struct place place = {.direction = direction, .index = index};
+	struct place place = { .direction = direction, .index = index };
 
 	if (direction == VDPDK_DIRECTION_RX) {
 		place.ring = &port->to_guest[index].ring;
@@ -50,7 +50,7 @@ next_place(struct nmx_guestport *port, uint32_t *i, struct place *ret_place)
 static NMX_SHARED struct vdpdk_ring_header *
 find_header(const struct nmx_guestport *port, struct nmx_range range)
 {
-	struct nmx_mem_cache cache = {0};
+	struct nmx_mem_cache cache = { 0 };
 	NMX_SHARED uint8_t *at;
 
 	if (port->mem == NULL || nmx_mem_translate(nmx_mem_get_view(port->mem), &cache, range.start,

@@ -45,7 +45,7 @@ static int
 on_map(void *context, const struct nmx_vfu_map *map, int *fd)
 {
 	struct nmx_guestport *port = context;
-	const struct nmx_mem_map wanted = {map->range, map->offset, map->protection};
+	const struct nmx_mem_map wanted = { map->range, map->offset, map->protection };
 	int ret = nmx_mem_map(port->mem, &wanted, fd);
 
 	if (!nmx_guestport_has_rings(port))
@@ -175,7 +175,7 @@ static const struct nmx_vfu_handlers handlers = {
 static int
 open_doorbell(struct nmx_from_guest *queue)
 {
-	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 
 	queue->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (queue->doorbell < 0)
@@ -218,7 +218,7 @@ clean_up(struct nmx_guestport *port)
 static int
 set_up(struct nmx_guestport *port, uint64_t now_ns)
 {
-	const struct nmx_mem_limits limits = {MAPS_MAX, port->mem_bytes_max};
+	const struct nmx_mem_limits limits = { MAPS_MAX, port->mem_bytes_max };
 	int ret = nmx_mem_create(&limits, port->lost_fd, &port->mem);
 
 	for (uint16_t i = 0; ret == 0 && i < port->n_queue_pairs; i++)
@@ -256,7 +256,7 @@ begin_session(struct nmx_guestport *port, int fd, uint64_t now_ns)
 static bool
 is_hung_up(const struct nmx_guestport *port)
 {
-	struct pollfd one = {.fd = port->connection};
+	struct pollfd one = { .fd = port->connection };
 
 	return poll(&one, 1, 0) == 1 && (one.revents & (POLLHUP | POLLERR)) != 0;
 }

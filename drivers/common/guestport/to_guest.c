@@ -177,7 +177,7 @@ copy_piece(NMX_SHARED uint8_t *to, struct cursor *from, uint32_t bytes)
 static uint16_t
 scatter_frame(struct burst *burst, const struct rte_mbuf *mbuf, uint32_t n)
 {
-	struct cursor from = {mbuf, 0};
+	struct cursor from = { mbuf, 0 };
 	uint32_t left = mbuf->pkt_len;
 
 	/* Nothing is answered before every buffer was found good: first look, then copy. */
@@ -284,7 +284,7 @@ answer_slots(struct burst *burst)
 static uint16_t
 send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 {
-	struct plan plan = {.n = 0};
+	struct plan plan = { .n = 0 };
 	uint16_t i;
 
 	burst->fault = nmx_ring_fetch_posted(&burst->ring->slots, n);
@@ -346,7 +346,7 @@ send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 uint16_t
 nmx_guestport_send(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n)
 {
-	struct burst burst = {.queue = queue};
+	struct burst burst = { .queue = queue };
 
 	nmx_base_enter_bracket(&queue->bracket);
 	burst.ring = atomic_load_explicit(&queue->active, memory_order_acquire);

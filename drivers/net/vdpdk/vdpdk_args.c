@@ -65,7 +65,7 @@ parse_mac(const char *key, const char *value, void *opaque)
 static int
 parse_args(const char *text, struct vdpdk_args *args)
 {
-	static const char *const keys[] = {ARG_PATH, ARG_QUEUES, ARG_MAC, NULL};
+	static const char *const keys[] = { ARG_PATH, ARG_QUEUES, ARG_MAC, NULL };
 	struct rte_kvargs *list = rte_kvargs_parse(text == NULL ? "" : text, keys);
 	int ret = 0;
 

@@ -33,7 +33,7 @@ write_register(struct vdpdk_port *port, uint32_t offset, uint32_t value)
 static void
 pause_ns(uint64_t ns)
 {
-	struct timespec time = {.tv_nsec = (long)ns};
+	struct timespec time = { .tv_nsec = (long)ns };
 
 	nanosleep(&time, NULL);
 }
@@ -250,8 +250,8 @@ vdpdk_request(struct vdpdk_port *port, uint32_t op, const void *body, uint32_t b
 int
 vdpdk_apply_settings(struct vdpdk_port *port)
 {
-	const struct vdpdk_mtu mtu = {.mtu = port->mtu};
-	struct vdpdk_mac mac = {.reserved = {0, 0}};
+	const struct vdpdk_mtu mtu = { .mtu = port->mtu };
+	struct vdpdk_mac mac = { .reserved = { 0, 0 } };
 	int ret = 0;
 
 	if (port->mtu != port->info.mtu)

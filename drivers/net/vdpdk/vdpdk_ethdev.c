@@ -190,7 +190,7 @@ get_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 static int
 set_mtu(struct rte_eth_dev *dev, uint16_t mtu)
 {
-	const struct vdpdk_mtu request = {.mtu = mtu};
+	const struct vdpdk_mtu request = { .mtu = mtu };
 	struct vdpdk_port *port = get_port(dev);
 	int ret = 0;
 
@@ -208,7 +208,7 @@ set_mtu(struct rte_eth_dev *dev, uint16_t mtu)
 static int
 set_mac(struct rte_eth_dev *dev, struct rte_ether_addr *mac)
 {
-	struct vdpdk_mac request = {.reserved = {0, 0}};
+	struct vdpdk_mac request = { .reserved = { 0, 0 } };
 	struct vdpdk_port *port = get_port(dev);
 	int ret = 0;
 

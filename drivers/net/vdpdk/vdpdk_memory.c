@@ -89,7 +89,7 @@ check_chunk(struct rte_mempool *pool, void *opaque, struct rte_mempool_memhdr *c
 bool
 vdpdk_check_pool(const struct vdpdk_port *port, struct rte_mempool *pool)
 {
-	struct pool_check check = {.port = port, .good = true};
+	struct pool_check check = { .port = port, .good = true };
 
 	if (rte_pktmbuf_priv_flags(pool) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF)
 		check.good = false;

@@ -319,9 +319,9 @@ static int
 wait_for_news(struct vdpdk_port *port, uint64_t due_ns, bool *ret_hung_up)
 {
 	struct pollfd fds[] = {
-		{.fd = port->wake_fd, .events = POLLIN},
-		{.fd = port->control_fd, .events = POLLIN},
-		{.fd = -1, .events = POLLRDHUP},
+		{ .fd = port->wake_fd, .events = POLLIN },
+		{ .fd = port->control_fd, .events = POLLIN },
+		{ .fd = -1, .events = POLLRDHUP },
 	};
 	int n;
 

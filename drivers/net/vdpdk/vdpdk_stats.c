@@ -39,7 +39,7 @@ read_device(struct vdpdk_port *port, struct device_counters *sum)
 	memset(sum, 0, sizeof(*sum));
 	pthread_mutex_lock(&port->lock);
 	for (uint32_t q = 0; port->up && q < port->n_queue_pairs; q += VDPDK_STATS_QUEUES) {
-		const struct vdpdk_stats_get get = {.first_queue = q};
+		const struct vdpdk_stats_get get = { .first_queue = q };
 		struct vdpdk_stats stats;
 
 		if (vdpdk_request(port, VDPDK_OP_STATS_GET, &get, sizeof(get), &stats,

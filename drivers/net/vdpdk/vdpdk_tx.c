@@ -289,7 +289,7 @@ send_burst(struct vdpdk_tx_queue *queue, struct rte_mbuf **mbufs, uint16_t n)
 	if (nmx_ring_count_free(&common->ring) < common->n_slots / 2)
 		reap_all(queue);
 	while (done < n) {
-		struct chunk chunk = {.n = 0};
+		struct chunk chunk = { .n = 0 };
 		uint16_t want = RTE_MIN(n - done, BURST_MAX);
 		uint16_t taken = fill_chunk(queue, &chunk, mbufs + done, want);
 

@@ -80,7 +80,7 @@ parse_mem_max(const char *key, const char *value, void *args)
 int
 vdpdk_host_parse_args(const char *text, struct vdpdk_host_args *args)
 {
-	static const char *const keys[] = {ARG_PATH, ARG_QUEUES, ARG_MAC, ARG_MEM_MAX, NULL};
+	static const char *const keys[] = { ARG_PATH, ARG_QUEUES, ARG_MAC, ARG_MEM_MAX, NULL };
 	struct rte_kvargs *list;
 	int ret = 0;
 

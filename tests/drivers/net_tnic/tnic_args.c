@@ -70,7 +70,7 @@ parse_range(const char *text, struct tnic_range limits, struct tnic_range *ret_r
 		return false;
 	if (low < limits.low || high > limits.high || low > high)
 		return false;
-	*ret_range = (struct tnic_range){(uint32_t)low, (uint32_t)high};
+	*ret_range = (struct tnic_range){ (uint32_t)low, (uint32_t)high };
 	return true;
 }
 
@@ -117,7 +117,7 @@ parse_frames(const char *value, struct tnic_config *config)
 static bool
 parse_sizes(const char *value, struct tnic_config *config)
 {
-	const struct tnic_range limits = {TNIC_FRAME_MIN_BYTES, TNIC_FRAME_MAX_BYTES};
+	const struct tnic_range limits = { TNIC_FRAME_MIN_BYTES, TNIC_FRAME_MAX_BYTES };
 
 	return parse_range(value, limits, &config->sizes);
 }
@@ -125,7 +125,7 @@ parse_sizes(const char *value, struct tnic_config *config)
 static bool
 parse_segments(const char *value, struct tnic_config *config)
 {
-	const struct tnic_range limits = {1, TNIC_ARGS_MAX_SEGMENTS};
+	const struct tnic_range limits = { 1, TNIC_ARGS_MAX_SEGMENTS };
 
 	return parse_range(value, limits, &config->segments);
 }
@@ -188,18 +188,18 @@ parse_seed(const char *value, struct tnic_config *config)
 }
 
 static const struct option options[] = {
-	{"file", ROLE_SENDS | ROLE_AUDITS, parse_file, "a path, shorter than 4096 bytes"},
-	{"role", ROLE_SENDS | ROLE_AUDITS, parse_role, "both, send or audit"},
-	{"frames", ROLE_SENDS, parse_frames, "a number; 0 for no end"},
-	{"sizes", ROLE_SENDS, parse_sizes, "LO-HI in bytes, with 60 <= LO <= HI <= 9728"},
-	{"segments", ROLE_SENDS, parse_segments, "LO-HI, with 1 <= LO <= HI <= 64"},
-	{"flows", ROLE_SENDS, parse_flows, "a number from 1 to 4096"},
-	{"window", ROLE_SENDS, parse_window, "a number from 0 (no window) to 4096"},
-	{"dst", ROLE_SENDS | ROLE_AUDITS, parse_dst, "a MAC address like 02:00:00:00:00:01"},
-	{"src", ROLE_SENDS | ROLE_AUDITS, parse_src,
-		"a MAC address of one station, like 02:00:00:00:00:01"},
-	{"macs", ROLE_AUDITS, parse_macs, "same or swapped"},
-	{"seed", ROLE_SENDS, parse_seed, "a number below 2^64"},
+	{ "file", ROLE_SENDS | ROLE_AUDITS, parse_file, "a path, shorter than 4096 bytes" },
+	{ "role", ROLE_SENDS | ROLE_AUDITS, parse_role, "both, send or audit" },
+	{ "frames", ROLE_SENDS, parse_frames, "a number; 0 for no end" },
+	{ "sizes", ROLE_SENDS, parse_sizes, "LO-HI in bytes, with 60 <= LO <= HI <= 9728" },
+	{ "segments", ROLE_SENDS, parse_segments, "LO-HI, with 1 <= LO <= HI <= 64" },
+	{ "flows", ROLE_SENDS, parse_flows, "a number from 1 to 4096" },
+	{ "window", ROLE_SENDS, parse_window, "a number from 0 (no window) to 4096" },
+	{ "dst", ROLE_SENDS | ROLE_AUDITS, parse_dst, "a MAC address like 02:00:00:00:00:01" },
+	{ "src", ROLE_SENDS | ROLE_AUDITS, parse_src,
+		"a MAC address of one station, like 02:00:00:00:00:01" },
+	{ "macs", ROLE_AUDITS, parse_macs, "same or swapped" },
+	{ "seed", ROLE_SENDS, parse_seed, "a number below 2^64" },
 };
 
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -264,11 +264,11 @@ tnic_parse_args(const char *text, struct tnic_config *ret_config, struct tnic_re
 	struct tnic_config config = {
 		.sends = true,
 		.audits = true,
-		.sizes = {60, 1514},
-		.segments = {1, 1},
+		.sizes = { 60, 1514 },
+		.segments = { 1, 1 },
 		.n_flows = 16,
-		.macs = {.dst = {0x02, 't', 'n', 'i', 'c', 2},
-			.src = {0x02, 't', 'n', 'i', 'c', 1}},
+		.macs = { .dst = { 0x02, 't', 'n', 'i', 'c', 2 },
+			.src = { 0x02, 't', 'n', 'i', 'c', 1 } },
 		.seed = 1,
 	};
 	struct rte_kvargs *pairs = rte_kvargs_parse(text, NULL);

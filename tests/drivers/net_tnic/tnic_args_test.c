@@ -18,7 +18,7 @@
 static void
 defaults_need_a_file_only(void **unused)
 {
-	struct tnic_reason reason = {""};
+	struct tnic_reason reason = { "" };
 	struct tnic_config config;
 
 	(void)unused;
@@ -37,7 +37,7 @@ defaults_need_a_file_only(void **unused)
 static void
 every_argument_is_taken(void **unused)
 {
-	struct tnic_reason reason = {""};
+	struct tnic_reason reason = { "" };
 	struct tnic_config config;
 	struct tnic_macs expected;
 
@@ -77,38 +77,39 @@ bad_arguments_get_a_sentence_and_change_nothing(void **unused)
 		const char *text;
 		const char *says;
 	} cases[] = {
-		{"", "file=: missing"},
-		{"file=", "file=: bad value"},
-		{"file", "file=: bad value"},
-		{"fill=x", "fill: no such argument"},
-		{"file=f,role=none", "role=none: bad value; it must be both, send or audit"},
-		{"file=f,frames=-1", "frames=-1"},
-		{"file=f,frames=", "frames="},
-		{"file=f,frames=1k", "frames=1k"},
-		{"file=f,frames=18446744073709551616", "frames=18446744073709551616"},
-		{"file=f,sizes=59-100", "60 <= LO <= HI <= 9728"},
-		{"file=f,sizes=100-60", "sizes=100-60"},
-		{"file=f,sizes=60-9729", "sizes=60-9729"},
-		{"file=f,sizes=-70", "sizes=-70"},
-		{"file=f,sizes=60-", "sizes=60-"},
-		{"file=f,sizes=60-70-80", "sizes=60-70-80"},
-		{"file=f,segments=0-1", "segments=0-1"},
-		{"file=f,segments=1-65", "segments=1-65"},
-		{"file=f,flows=0", "flows=0"},
-		{"file=f,flows=4097", "flows=4097"},
-		{"file=f,window=4097", "window=4097"},
-		{"file=f,dst=2:3", "dst=2:3"},
-		{"file=f,src=03:00:00:00:00:01", "MAC address of one station"},
-		{"file=f,macs=odd", "same or swapped"},
-		{"file=f,seed=0x1", "seed=0x1"},
-		{"file=f,file=g", "file=: given 2 times"},
-		{"file=f,role=audit,frames=5", "frames=: means nothing to a port that only audits"},
-		{"file=f,role=send,macs=same", "macs=: means nothing to a port that only sends"},
+		{ "", "file=: missing" },
+		{ "file=", "file=: bad value" },
+		{ "file", "file=: bad value" },
+		{ "fill=x", "fill: no such argument" },
+		{ "file=f,role=none", "role=none: bad value; it must be both, send or audit" },
+		{ "file=f,frames=-1", "frames=-1" },
+		{ "file=f,frames=", "frames=" },
+		{ "file=f,frames=1k", "frames=1k" },
+		{ "file=f,frames=18446744073709551616", "frames=18446744073709551616" },
+		{ "file=f,sizes=59-100", "60 <= LO <= HI <= 9728" },
+		{ "file=f,sizes=100-60", "sizes=100-60" },
+		{ "file=f,sizes=60-9729", "sizes=60-9729" },
+		{ "file=f,sizes=-70", "sizes=-70" },
+		{ "file=f,sizes=60-", "sizes=60-" },
+		{ "file=f,sizes=60-70-80", "sizes=60-70-80" },
+		{ "file=f,segments=0-1", "segments=0-1" },
+		{ "file=f,segments=1-65", "segments=1-65" },
+		{ "file=f,flows=0", "flows=0" },
+		{ "file=f,flows=4097", "flows=4097" },
+		{ "file=f,window=4097", "window=4097" },
+		{ "file=f,dst=2:3", "dst=2:3" },
+		{ "file=f,src=03:00:00:00:00:01", "MAC address of one station" },
+		{ "file=f,macs=odd", "same or swapped" },
+		{ "file=f,seed=0x1", "seed=0x1" },
+		{ "file=f,file=g", "file=: given 2 times" },
+		{ "file=f,role=audit,frames=5",
+			"frames=: means nothing to a port that only audits" },
+		{ "file=f,role=send,macs=same", "macs=: means nothing to a port that only sends" },
 	};
 
 	(void)unused;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct tnic_reason reason = {""};
+		struct tnic_reason reason = { "" };
 		struct tnic_config config;
 
 		memset(&config, 0x55, sizeof(config));

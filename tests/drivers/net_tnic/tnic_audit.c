@@ -18,7 +18,7 @@ tnic_init_audit(struct tnic_audit *audit, uint32_t queue_idx, const struct tnic_
 
 	if (flows == NULL)
 		return -ENOMEM;
-	*audit = (struct tnic_audit){.macs = *macs, .queue_idx = queue_idx, .flows = flows};
+	*audit = (struct tnic_audit){ .macs = *macs, .queue_idx = queue_idx, .flows = flows };
 	return 0;
 }
 
@@ -45,7 +45,7 @@ void
 tnic_start_audit(struct tnic_audit *audit, const struct tnic_stream *stream)
 {
 	reset_flows(audit, stream, true);
-	audit->tally = (struct tnic_tally){.received = 0};
+	audit->tally = (struct tnic_tally){ .received = 0 };
 }
 
 void

@@ -37,8 +37,8 @@ tnic_collect_spans(const struct rte_mbuf *mbuf, struct tnic_span *spans)
 			(uint32_t)segment->data_off + segment->data_len > segment->buf_len)
 			return 0;
 		left -= segment->data_len;
-		spans[n++] = (struct tnic_span){
-			rte_pktmbuf_mtod(segment, uint8_t *), segment->data_len};
+		spans[n++] = (struct tnic_span){ rte_pktmbuf_mtod(segment, uint8_t *),
+			segment->data_len };
 	}
 	return segment == NULL && left == 0 && n == mbuf->nb_segs ? n : 0;
 }

@@ -49,7 +49,7 @@ collect(void)
 static void
 true_chains_are_taken(void **unused)
 {
-	static const uint16_t lengths[] = {1, 2, 5, TNIC_MAX_CHAIN};
+	static const uint16_t lengths[] = { 1, 2, 5, TNIC_MAX_CHAIN };
 
 	(void)unused;
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {

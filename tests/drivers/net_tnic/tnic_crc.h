@@ -30,9 +30,9 @@ static inline uint32_t
 tnic_feed_crc_portably(uint32_t crc, const uint8_t *data, uint32_t size)
 {
 	/* Entry i: what four bits of value i make of a remainder. */
-	static const uint32_t nibble[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
+	static const uint32_t nibble[16] = { 0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
 		0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6,
-		0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
+		0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75 };
 
 	for (; size > 0; size--) {
 		crc ^= *data++;

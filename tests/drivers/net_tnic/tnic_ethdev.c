@@ -305,8 +305,8 @@ static int
 probe(struct rte_vdev_device *device)
 {
 	const char *name = rte_vdev_device_name(device);
-	struct tnic_report_handle handle = {NULL, -1};
-	struct tnic_reason reason = {""};
+	struct tnic_report_handle handle = { NULL, -1 };
+	struct tnic_reason reason = { "" };
 	struct tnic_config config;
 	int ret;
 

@@ -48,7 +48,7 @@ remove_folder(void **unused)
 static int
 open_it(bool sends, bool audits, struct tnic_report_handle *ret_handle)
 {
-	struct tnic_reason reason = {""};
+	struct tnic_reason reason = { "" };
 	int ret = tnic_open_report(path, sends, audits, ret_handle, &reason);
 
 	assert_true((ret == 0) == (reason.text[0] == '\0'));
@@ -59,7 +59,7 @@ static void
 assert_refused(const char *says)
 {
 	struct tnic_report_handle handle;
-	struct tnic_reason reason = {""};
+	struct tnic_reason reason = { "" };
 
 	assert_int_equal(tnic_open_report(path, true, true, &handle, &reason), -EINVAL);
 	assert_non_null(strstr(reason.text, says));
@@ -159,7 +159,7 @@ both_sides_may_create(void **unused)
 static void
 stream_begins_anew_and_leaves_the_auditors_words(void **unused)
 {
-	const struct tnic_tally tally = {.acknowledged = 5};
+	const struct tnic_tally tally = { .acknowledged = 5 };
 	struct tnic_report_handle handle;
 	struct tnic_report *report;
 	struct tnic_stream stream;
@@ -196,7 +196,7 @@ stream_begins_anew_and_leaves_the_auditors_words(void **unused)
 static struct tnic_tally
 make_tally(uint64_t n)
 {
-	struct tnic_tally tally = {n + 1, n + 2, n + 3, n + 4, n + 5, n + 6, .arrivals = {0}};
+	struct tnic_tally tally = { n + 1, n + 2, n + 3, n + 4, n + 5, n + 6, .arrivals = { 0 } };
 
 	for (uint32_t i = 0; i < TNIC_N_ARRIVALS; i++)
 		tally.arrivals[i] = n + 10 + i;

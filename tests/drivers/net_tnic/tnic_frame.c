@@ -26,9 +26,9 @@ cut_payload(const struct tnic_span *span, uint32_t position)
 	if (position < sizeof(struct tnic_wire_header))
 		skip = sizeof(struct tnic_wire_header) - position;
 	if (skip >= span->size)
-		return (struct piece){.data = NULL};
-	return (struct piece){span->data + skip, span->size - skip,
-		position + skip - (uint32_t)sizeof(struct tnic_wire_header)};
+		return (struct piece){ .data = NULL };
+	return (struct piece){ span->data + skip, span->size - skip,
+		position + skip - (uint32_t)sizeof(struct tnic_wire_header) };
 }
 
 /** Copy the frame's first `size` bytes from the spans, or to them. */
@@ -136,7 +136,7 @@ tnic_build_frame(const struct tnic_identity *identity, const struct tnic_macs *m
 	const struct tnic_span *spans, uint32_t n_spans)
 {
 	struct tnic_wire_header header = {
-		.ethertype = {TNIC_ETHERTYPE >> 8, TNIC_ETHERTYPE & 0xff},
+		.ethertype = { TNIC_ETHERTYPE >> 8, TNIC_ETHERTYPE & 0xff },
 		.magic = TNIC_FRAME_MAGIC,
 		.run = identity->run,
 		.flow = identity->flow,
@@ -165,7 +165,7 @@ static bool
 check_contents(
 	const struct tnic_wire_header *header, const struct tnic_span *spans, uint32_t n_spans)
 {
-	const struct tnic_identity identity = {header->run, header->flow, header->seq};
+	const struct tnic_identity identity = { header->run, header->flow, header->seq };
 	struct tnic_wire_header summed = *header;
 	uint64_t key = make_key(&identity);
 	uint32_t position = 0, crc;
@@ -188,7 +188,7 @@ tnic_check_frame(const struct tnic_macs *macs, const struct tnic_span *spans, ui
 	struct tnic_identity *ret_identity)
 {
 	uint64_t size = count_bytes(spans, n_spans);
-	struct tnic_wire_header header = {.magic = 0};
+	struct tnic_wire_header header = { .magic = 0 };
 
 	copy_head(spans, n_spans, &header, sizeof(header), false);
 	/* The rest of a header that the frame is too short for is zero. */
@@ -198,7 +198,7 @@ tnic_check_frame(const struct tnic_macs *macs, const struct tnic_span *spans, ui
 		return TNIC_FRAME_CHANGED;
 	if (!check_contents(&header, spans, n_spans))
 		return TNIC_FRAME_CHANGED;
-	*ret_identity = (struct tnic_identity){header.run, header.flow, header.seq};
+	*ret_identity = (struct tnic_identity){ header.run, header.flow, header.seq };
 	if (memcmp(header.dst, macs->dst, sizeof(header.dst)) != 0 ||
 		memcmp(header.src, macs->src, sizeof(header.src)) != 0)
 		return TNIC_FRAME_READDRESSED;

@@ -26,7 +26,8 @@ take_place(int fd, enum place place, const char *path, struct tnic_reason *reaso
 {
 	const char *does = place == PLACE_SENDER ? "sends" : "audits";
 	struct flock lock = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)place, .l_len = 1};
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)place, .l_len = 1
+	};
 
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
 		return 0;
@@ -114,7 +115,7 @@ int
 tnic_open_report(const char *path, bool sends, bool audits, struct tnic_report_handle *ret_handle,
 	struct tnic_reason *reason)
 {
-	struct tnic_report_handle handle = {NULL, -1};
+	struct tnic_report_handle handle = { NULL, -1 };
 	int ret = 0;
 
 	handle.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
@@ -143,7 +144,7 @@ tnic_close_report(struct tnic_report_handle *handle)
 		munmap(handle->report, REPORT_BYTES);
 	if (handle->fd >= 0)
 		close(handle->fd);
-	*handle = (struct tnic_report_handle){NULL, -1};
+	*handle = (struct tnic_report_handle){ NULL, -1 };
 }
 
 /** A run id that neither the last run nor, very likely, any other ever had. */
@@ -209,7 +210,7 @@ tnic_read_stream(const struct tnic_report *report)
 	/* Numbers out of range come from a file that somebody wrote by hand. */
 	if (again != stream.run || stream.n_queues == 0 || stream.n_queues > TNIC_MAX_QUEUES ||
 		stream.n_flows > TNIC_MAX_FLOWS)
-		return (struct tnic_stream){.run = 0};
+		return (struct tnic_stream){ .run = 0 };
 	return stream;
 }
 

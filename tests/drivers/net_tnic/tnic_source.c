@@ -137,7 +137,7 @@ chain_mbufs(struct rte_mbuf **segments, const struct tnic_shape *shape, uint16_t
 
 		mbuf->data_len = shape->segment[i];
 		mbuf->next = i + 1 < shape->n_segments ? segments[i + 1] : NULL;
-		spans[i] = (struct tnic_span){rte_pktmbuf_mtod(mbuf, uint8_t *), mbuf->data_len};
+		spans[i] = (struct tnic_span){ rte_pktmbuf_mtod(mbuf, uint8_t *), mbuf->data_len };
 	}
 	segments[0]->nb_segs = (uint16_t)shape->n_segments;
 	segments[0]->pkt_len = shape->size;
@@ -152,8 +152,8 @@ make_frame(struct tnic_source *source)
 	struct rte_mbuf *segments[TNIC_MAX_SEGMENTS];
 	struct tnic_span spans[TNIC_MAX_SEGMENTS];
 	struct tnic_shape shape;
-	struct tnic_range flows = {0, source->n_flows - 1};
-	struct tnic_identity identity = {.run = source->run};
+	struct tnic_range flows = { 0, source->n_flows - 1 };
+	struct tnic_identity identity = { .run = source->run };
 	uint32_t flow_idx;
 
 	tnic_draw_shape(&source->random, source->config->sizes, source->config->segments,

@@ -22,22 +22,22 @@
 
 #define RUN 0x1234abcd
 
-static const struct tnic_macs macs = {{2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 1}};
-static const struct tnic_stream stream = {.run = RUN, .n_queues = 2, .n_flows = 6};
+static const struct tnic_macs macs = { { 2, 0, 0, 0, 0, 2 }, { 2, 0, 0, 0, 0, 1 } };
+static const struct tnic_stream stream = { .run = RUN, .n_queues = 2, .n_flows = 6 };
 
-static const uint32_t some_sizes[] = {60, 61, 64, 67, 127, 1514, 9728};
+static const uint32_t some_sizes[] = { 60, 61, 64, 67, 127, 1514, 9728 };
 #define N_SOME_SIZES (sizeof(some_sizes) / sizeof(some_sizes[0]))
 
 static struct tnic_span
 whole(uint8_t *frame, uint32_t size)
 {
-	return (struct tnic_span){frame, size};
+	return (struct tnic_span){ frame, size };
 }
 
 static void
 build(uint8_t *frame, uint32_t size, uint32_t flow, uint64_t seq)
 {
-	const struct tnic_identity identity = {RUN, flow, seq};
+	const struct tnic_identity identity = { RUN, flow, seq };
 	struct tnic_span span = whole(frame, size);
 
 	tnic_build_frame(&identity, &macs, &span, 1);
@@ -56,7 +56,7 @@ static void
 crc_is_crc32c_by_both_ways(void **unused)
 {
 	uint8_t data[80];
-	struct tnic_random random = {1};
+	struct tnic_random random = { 1 };
 
 	(void)unused;
 	assert_int_equal(
@@ -73,9 +73,9 @@ crc_is_crc32c_by_both_ways(void **unused)
 static void
 shapes_fit_and_reach_both_ends(void **unused)
 {
-	static const struct tnic_range sizes = {60, 9728}, segments = {1, 64};
-	bool reached_size[2] = {false}, reached_segments[2] = {false};
-	struct tnic_random random = {7};
+	static const struct tnic_range sizes = { 60, 9728 }, segments = { 1, 64 };
+	bool reached_size[2] = { false }, reached_segments[2] = { false };
+	struct tnic_random random = { 7 };
 
 	(void)unused;
 	for (int i = 0; i < 200000; i++) {
@@ -107,11 +107,11 @@ shapes_fit_and_reach_both_ends(void **unused)
 static void
 frame_is_the_same_however_it_is_cut(void **unused)
 {
-	static const struct tnic_range sizes = {60, 2000}, segments = {1, 64};
-	const struct tnic_identity identity = {RUN, 3, UINT64_C(0x123456789abcdef0)};
+	static const struct tnic_range sizes = { 60, 2000 }, segments = { 1, 64 };
+	const struct tnic_identity identity = { RUN, 3, UINT64_C(0x123456789abcdef0) };
 	uint8_t plain[2000], cut[2000];
 	struct tnic_span spans[TNIC_MAX_SEGMENTS], span;
-	struct tnic_random random = {3};
+	struct tnic_random random = { 3 };
 	struct tnic_identity found;
 
 	(void)unused;
@@ -121,7 +121,7 @@ frame_is_the_same_however_it_is_cut(void **unused)
 
 		tnic_draw_shape(&random, sizes, segments, 2000, &shape);
 		for (uint32_t j = 0; j < shape.n_segments; at += shape.segment[j++])
-			spans[j] = (struct tnic_span){cut + at, shape.segment[j]};
+			spans[j] = (struct tnic_span){ cut + at, shape.segment[j] };
 		span = whole(plain, shape.size);
 		memset(cut, 0xaa, sizeof(cut));
 		tnic_build_frame(&identity, &macs, &span, 1);
@@ -181,7 +181,8 @@ every_other_length_is_noticed(void **unused)
 static void
 each_frame_has_its_own_pattern(void **unused)
 {
-	static const struct tnic_identity others[] = {{RUN, 1, 43}, {RUN, 2, 42}, {RUN + 1, 1, 42}};
+	static const struct tnic_identity others[] = { { RUN, 1, 43 }, { RUN, 2, 42 },
+		{ RUN + 1, 1, 42 } };
 	uint8_t frame[1514], other[1514];
 	struct tnic_span span = whole(other, sizeof(other));
 
@@ -208,7 +209,8 @@ seal(uint8_t *frame, uint32_t size)
 static void
 right_checksum_excuses_nothing_else(void **unused)
 {
-	static const uint32_t changes[] = {26, 44, 63}; /* length, first and last of the pattern */
+	static const uint32_t changes[] = { 26, 44,
+		63 }; /* length, first and last of the pattern */
 	uint8_t frame[9729];
 
 	(void)unused;
@@ -352,7 +354,7 @@ random_storm_agrees_with_a_plain_list(void **unused)
 {
 	enum { N = 40000 };
 	uint8_t *has_come = calloc(N + 1, 1);
-	struct tnic_random random = {99};
+	struct tnic_random random = { 99 };
 	struct tnic_audit audit;
 	uint64_t next = 0, unique = 0;
 
@@ -360,9 +362,9 @@ random_storm_agrees_with_a_plain_list(void **unused)
 	assert_non_null(has_come);
 	start(&audit);
 	while (next < N) {
-		uint32_t dice = tnic_draw_from(&random, (struct tnic_range){0, 9});
+		uint32_t dice = tnic_draw_from(&random, (struct tnic_range){ 0, 9 });
 		uint32_t back = tnic_draw_from(
-			&random, (struct tnic_range){1, dice == 0 ? TNIC_SEEN_SEQS + 9 : 40});
+			&random, (struct tnic_range){ 1, dice == 0 ? TNIC_SEEN_SEQS + 9 : 40 });
 		uint64_t seq = dice < 4 && next > back ? next - back : next + (dice == 9);
 		enum tnic_arrival expected = TNIC_GOOD;
 
@@ -390,9 +392,9 @@ random_storm_agrees_with_a_plain_list(void **unused)
 static void
 strangers_are_foreign(void **unused)
 {
-	struct tnic_identity other_run = {RUN + 1, 1, 0};
+	struct tnic_identity other_run = { RUN + 1, 1, 0 };
 	struct tnic_audit audit;
-	uint8_t frame[60] = {0};
+	uint8_t frame[60] = { 0 };
 	struct tnic_span span = whole(frame, sizeof(frame));
 
 	(void)unused;
@@ -405,7 +407,7 @@ strangers_are_foreign(void **unused)
 	assert_true(audit.tally.acknowledged == 0 && audit.tally.gaps == 0);
 	assert_true(audit.tally.received == 4 && audit.tally.size_min == 0);
 	/* An audit that follows no stream knows nobody, whatever run a frame says. */
-	tnic_start_audit(&audit, &(struct tnic_stream){.run = 0, .n_queues = 2, .n_flows = 6});
+	tnic_start_audit(&audit, &(struct tnic_stream){ .run = 0, .n_queues = 2, .n_flows = 6 });
 	other_run.run = 0;
 	tnic_build_frame(&other_run, &macs, &span, 1);
 	assert_int_equal(tnic_audit_frame(&audit, &span, 1), TNIC_FOREIGN);
@@ -466,7 +468,7 @@ malformed_is_counted(void **unused)
 static void
 new_stream_starts_from_zero(void **unused)
 {
-	const struct tnic_stream wider = {.run = RUN, .n_queues = 1, .n_flows = TNIC_MAX_FLOWS};
+	const struct tnic_stream wider = { .run = RUN, .n_queues = 1, .n_flows = TNIC_MAX_FLOWS };
 	struct tnic_audit audit;
 
 	(void)unused;
@@ -488,7 +490,7 @@ new_stream_starts_from_zero(void **unused)
 static void
 joined_stream_goes_on_from_the_tally(void **unused)
 {
-	const struct tnic_tally tally = {.acknowledged = 1000, .gaps = 3, .received = 1000};
+	const struct tnic_tally tally = { .acknowledged = 1000, .gaps = 3, .received = 1000 };
 	struct tnic_audit audit;
 
 	(void)unused;

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 nicmux contributors
+"""What the demo makes outside the checkout, and how it goes away again however the demo ends.
+
+Theory of operation: /run/nmx-demo holds a lock, which a running demo keeps, and notes. What can't
+be told by its name (a process, a folder that was not there before, reserved hugepages, copied
+plugins) is noted before it is made or, a process, at once after. remove_all() goes by names and
+notes only and removes the notes last, so that it does the same for the demo that made them, for
+the next one and for --clean, and may itself be killed and repeated.
+"""
+
+import fcntl
+import glob
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+NETNS = "nmx-demo"
+TAP = "nmx-tap0"
+RUN = "/run/nmx-demo"
+PREFIX = "nmx-demo-"  # of EAL's files
+NOTES = f"{RUN}/notes"
+KILL_AFTER_S = 3
+COMMAND_S = 60
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ENVIRONMENT = {**os.environ, "LC_ALL": "C"}
+
+
+class Failure(Exception):
+    """One sentence for the user: what, why and the mend."""
+
+
+class Interrupted(BaseException):
+    """A signal asked the demo to end."""
+
+
+class Interrupts:
+    """
+    Turns the first SIGINT, SIGTERM or SIGHUP into Interrupted, and all later ones into nothing.
+    Inside "with interrupts:" it waits for the end of the block: nothing is made but not noted.
+    """
+
+    def __init__(self):
+        self.signal_number = None
+        self._held = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # One that is ignored stays so: nohup, a job in the background.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
+
+    def ignore(self):
+        """From here on nothing interrupts."""
+        self.signal_number = self.signal_number or 0
+
+    def _on_signal(self, number, _frame):
+        if self.signal_number is not None:
+            return
+        self.signal_number = number
+        if not self._held:
+            raise Interrupted
+
+    def __enter__(self):
+        self._had = self.signal_number
+        self._held = True
+
+    def __exit__(self, *_):
+        self._held = False
+        if self.signal_number and not self._had:
+            raise Interrupted
+
+
+def start_time(pid):
+    """When a process began, in ticks since boot; None if it has ended. Pid and this name it."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def end_processes(processes):
+    """SIGTERM, then SIGKILL. @param processes (pid, start time); @return pids that still ran"""
+    def running():
+        return [pid for pid, start in processes if start_time(pid) == start]
+
+    ran = running()
+    for number, seconds in ((signal.SIGTERM, KILL_AFTER_S), (signal.SIGKILL, KILL_AFTER_S)):
+        for pid in running():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+        end = time.monotonic() + seconds
+        while running() and time.monotonic() < end:
+            time.sleep(0.02)
+    return ran
+
+
+def plugin_copies():
+    """Where devtools/plugin-dir puts this checkout's plugins if EAL takes none from it."""
+    source = os.path.realpath(f"{ROOT}/build/plugins")
+    digest = hashlib.sha256(f"{source}\n".encode()).hexdigest()[:12]
+    return [f"{parent}/nmx-plugins-{digest}" for parent in ("/run", "/var/lib")]
+
+
+def hugepage_files():
+    """Those that EAL left under our prefix."""
+    with open("/proc/mounts", encoding="utf-8") as mounts:
+        folders = [line.split()[1] for line in mounts if line.split()[2] == "hugetlbfs"]
+    return [path for folder in folders for path in glob.glob(f"{glob.escape(folder)}/{PREFIX}*map_*")]
+
+
+def remove_empty_folder(path):
+    """Of those that others put things into as well. /run/netns is a mount on itself."""
+    if not os.path.isdir(path) or os.listdir(path):
+        return False
+    if os.path.ismount(path):
+        subprocess.run(["umount", path], check=False, capture_output=True)
+    try:
+        os.rmdir(path)
+    except OSError:
+        return False  # somebody has begun to use it
+    return True
+
+
+class Sandbox:
+    """Owner of all that the demo makes outside the checkout. One at a time on a machine."""
+
+    def __init__(self, interrupts):
+        self.interrupts = interrupts
+        self._lock = None
+
+    def open(self):
+        """Take the lock and remove what a killed demo left. @return what was removed, in words"""
+        self._take_lock()
+        removed = self.remove_all()
+        os.makedirs(RUN, mode=0o700, exist_ok=True)
+        return removed
+
+    def _take_lock(self):
+        while self._lock is None:
+            os.makedirs(RUN, mode=0o700, exist_ok=True)
+            try:
+                lock = open(f"{RUN}/lock", "a+", encoding="utf-8")
+            except FileNotFoundError:
+                continue  # its last owner is just leaving
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(lock.fileno()), os.stat(lock.name)):
+                    self._lock = lock
+            except BlockingIOError:
+                lock.seek(0)
+                raise Failure(f"a demo is running already (process {lock.read().strip()});"
+                              " wait for its end") from None
+            except FileNotFoundError:
+                pass
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+
+    def close(self):
+        """Remove everything. @return what could not be removed, in words"""
+        if self._lock is None:
+            return []
+        try:
+            self.remove_all()
+            shutil.rmtree(RUN)
+        except OSError as error:
+            return [str(error)]
+        self._lock = None
+        return [name for name in (f"/run/netns/{NETNS}", *hugepage_files()) if os.path.exists(name)]
+
+    def note(self, kind, value):
+        with open(NOTES, "a", encoding="utf-8") as notes:
+            notes.write(f"{kind} {value}\n")
+
+    def note_new_folders(self, *paths):
+        for path in paths:
+            if not os.path.exists(path):
+                self.note("folder", path)
+
+    def _noted(self, kind):
+        try:
+            with open(NOTES, encoding="utf-8") as notes:
+                lines = [line.rstrip("\n").split(" ", 1) for line in notes]
+        except FileNotFoundError:
+            return []
+        return [line[1] for line in lines if line[0] == kind]
+
+    def spawn(self, argv, **options):
+        """A child in a session of its own, out of the terminal's Ctrl-C. @return its Popen"""
+        with self.interrupts:
+            child = subprocess.Popen(argv, start_new_session=True, env=ENVIRONMENT, cwd=ROOT,
+                                     **options)
+            self.note("process", f"{child.pid} {start_time(child.pid)}")
+        return child
+
+    def run(self, *argv):
+        """A short command, to its end. @return (exit code, what it said)"""
+        with self.interrupts:
+            try:
+                done = subprocess.run(argv, start_new_session=True, env=ENVIRONMENT, cwd=ROOT,
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, text=True, timeout=COMMAND_S,
+                                      check=False)
+            except subprocess.TimeoutExpired:
+                return 124, f"no answer in {COMMAND_S} s"
+        return done.returncode, done.stdout.strip()
+
+    def must(self, why, *argv):
+        """As run(), and what must succeed. @return what it said"""
+        code, said = self.run(*argv)
+        if code != 0:
+            raise Failure(f"{why}: {' '.join(argv)} says: {said}")
+        return said
+
+    def remove_all(self):
+        """Everything but RUN and its lock. @return what was there, in words"""
+        removed = [f"process {pid}" for pid in end_processes(
+            [(int(pid), start) for pid, start in map(str.split, self._noted("process"))])]
+        if os.path.exists(f"/run/netns/{NETNS}"):
+            self.run("ip", "netns", "del", NETNS)
+            removed.append(f"namespace {NETNS}")
+        paths = [*hugepage_files(), *glob.glob(f"/run/dpdk/{PREFIX}*"), *self._noted("plugins")]
+        for path in filter(os.path.exists, paths):
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+            removed.append(path)
+        removed += filter(remove_empty_folder, self._noted("folder"))
+        if self._noted("hugepages"):
+            self.run("devtools/hugepages", "--restore")
+            removed.append("reserved hugepages")
+        for entry in os.listdir(RUN):
+            if entry != "lock":
+                os.unlink(f"{RUN}/{entry}")
+        return removed

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+The rig of the end-to-end tests: programs, sockets, streams, and a clean table afterwards.
+
+Writes outside the checkout: /run/nmx-e2e-PID-N (sockets, stream reports), EAL's /run/dpdk/nmx-e2e-*
+and huge pages of the same prefix; all removed behind each test. Logs stay in build/e2e.
+"""
+
+import glob
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
+sys.path.insert(0, os.path.join(ROOT, "tests/drivers/net_tnic"))
+
+import tnic_report  # noqa: E402
+from testpmd import Guest, Program, Testpmd  # noqa: E402
+
+CPUS = sorted(os.sched_getaffinity(0))
+
+
+def pick_lcores(side):
+    """EAL's lcores for the host's or guest's side: the main one sleeps at the prompt."""
+    cpu = CPUS[0] if side == "host" else CPUS[-1]
+    return ["--lcores", f"1@{cpu},2@{cpu}"]
+
+
+def memory_args():
+    """Where huge pages were refused, everything works without, only slower."""
+    return ["--no-huge", "-m", "512"] if os.environ.get("NMX_NO_HUGE") == "1" else []
+
+
+class Rig:
+    """What one test starts, and where."""
+
+    number = 0
+
+    def __init__(self, plugins, logs):
+        Rig.number += 1
+        self.prefix = f"nmx-e2e-{os.getpid()}-{Rig.number}"
+        self.folder = f"/run/{self.prefix}"
+        self.plugins = plugins
+        self.logs = logs
+        self.programs = []
+        os.makedirs(self.folder, mode=0o700)
+        os.makedirs(logs, exist_ok=True)
+
+    def path(self, name):
+        return f"{self.folder}/{name}"
+
+    def log(self, name):
+        return f"{self.logs}/{name}-{len(self.programs)}.log"
+
+    def plugin(self, name):
+        return ["-d", f"{self.plugins}/librte_net_{name}.so"]
+
+    def eal(self, side, vdevs, bare=False):
+        """EAL's arguments: with `bare` just what a user must give."""
+        names = sorted({vdev.split(",")[0].rstrip("0123456789") for vdev in vdevs})
+        args = []
+        for name in names:
+            if name in ("net_vdpdk", "net_vdpdk_host", "net_tnic"):
+                args += self.plugin(name.removeprefix("net_"))
+        for vdev in vdevs:
+            args += ["--vdev", vdev]
+        args += ["--file-prefix", f"{self.prefix}-{side}{len(self.programs)}"]
+        if not bare:
+            args += ["--no-pci", "--no-telemetry", *pick_lcores(side), *memory_args()]
+        return args
+
+    def add(self, program):
+        self.programs.append(program)
+        return program
+
+    def testpmd(self, side, vdevs, args=(), eal=(), bare=False):
+        """Stock testpmd; frames of every size pass."""
+        args = ["--total-num-mbufs=16384", "--enable-scatter", "--max-pkt-len=9018", *args]
+        return self.add(Testpmd([*self.eal(side, vdevs, bare), *eal], args, self.log(side)))
+
+    def host(self, *tnics, queues=1, socket="g0", args=(), eal=(), bare=False, devargs=""):
+        """A host whose guest port is 0; a stream's test NIC is 1."""
+        return self.testpmd(
+            "host", [f"net_vdpdk_host0,path={self.path(socket)},queues={queues}{devargs}", *tnics],
+            [f"--rxq={queues}", f"--txq={queues}", *args], eal, bare)
+
+    def guest(self, *tnics, queues=1, socket="g0", args=(), eal=(), bare=False, devargs=""):
+        """A stock DPDK program in a container of its own, as it were."""
+        return self.testpmd(
+            "guest", [f"net_vdpdk0,path={self.path(socket)}{devargs}", *tnics],
+            [f"--rxq={queues}", f"--txq={queues}", *args], eal, bare)
+
+    def light_guest(self, socket="g0", queues=1):
+        binary = os.path.join(ROOT, "build/bin/nmx-test-guest")
+        return self.add(Guest(binary, self.path(socket), self.log("light"), queues))
+
+    def program(self, name, argv):
+        return self.add(Program(argv, self.log(name)))
+
+    def tnic(self, number=0, report="stream", **keys):
+        """Devargs of a test NIC."""
+        words = [f"net_tnic{number}", f"file={self.path(report)}"]
+        return ",".join(words + [f"{key}={value}" for key, value in keys.items()])
+
+    def report(self, report="stream"):
+        return tnic_report.read(self.path(report))
+
+    def check_stream(self, report="stream", timeout=60):
+        """Wait until a stream with an end has it, and see that it is clean."""
+        result = tnic_report.wait_settled(self.path(report), timeout)
+        assert result.verdict() == [], result.verdict()
+        return result
+
+    def clean_up(self):
+        for program in self.programs:
+            program.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for left in glob.glob(f"/run/dpdk/{self.prefix}-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        for left in glob.glob(f"/dev/hugepages/{self.prefix}-*"):
+            os.unlink(left)
+
+
+@pytest.fixture(scope="session")
+def plugins():
+    answer = subprocess.run([f"{ROOT}/devtools/plugin-dir", "build/plugins"], cwd=ROOT, check=True,
+                            capture_output=True, text=True)
+    folder = answer.stdout.strip()
+    return folder if folder.startswith("/") else os.path.join(ROOT, folder)
+
+
+@pytest.fixture
+def rig(plugins, request):
+    name = request.node.name.replace("/", "_").replace(" ", "_")
+    logs = os.path.join(ROOT, "build/e2e", name)
+    shutil.rmtree(logs, ignore_errors=True)
+    rig = Rig(plugins, logs)
+    yield rig
+    rig.clean_up()

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Ends and beginnings: killed guests and hosts, stopped and reset ports, attach and detach."""
+
+import os
+import random
+import time
+
+import pytest
+
+from testpmd import wait_until
+
+KILLS = int(os.environ.get("NMX_KILLS", "20"))
+ENDLESS = {"window": 64, "sizes": "60-1514", "segments": "1-3", "flows": 16}
+
+
+def settle(host, fds, maps):
+    """Descriptors and mappings are back where they were; EAL itself keeps growing a little."""
+    wait_until(lambda: host.count_fds() == fds, f"{fds} file descriptors again")
+    wait_until(lambda: abs(host.count_maps() - maps) <= 2, f"{maps} mappings again")
+
+
+def flood(rig, **keys):
+    """A source that doesn't care whether anybody answers."""
+    return rig.tnic(number=0, report="flood", **{**ENDLESS, "window": 0, **keys})
+
+
+def test_killed_light_guests_leave_nothing_behind(rig):
+    host = rig.host(flood(rig), queues=2, args=["--auto-start"])
+    rng = random.Random(1)
+    baseline = None
+    for _ in range(KILLS):
+        guest = rig.light_guest(queues=2)
+        guest.ask("start")
+        guest.ask("reflect")
+        wait_until(lambda: int(guest.ask("count")[0]) > 0, "traffic")
+        time.sleep(rng.uniform(0, 0.05))
+        guest.kill()
+        wait_until(lambda: host.xstats(0)["guest_resets"] > 0, "the end to be noticed")
+        if baseline is None:
+            time.sleep(0.2)
+            baseline = host.count_fds(), host.count_maps()
+    settle(host, *baseline)
+    assert host.xstats(0)["guest_sessions"] == KILLS
+    assert host.xstats(0)["guest_queue_faults"] == 0
+
+
+def test_killed_testpmd_is_followed_by_the_next_at_once(rig):
+    host = rig.host(flood(rig), args=["--auto-start"])
+    rng = random.Random(2)
+    for _ in range(3):
+        guest = rig.guest(args=["--auto-start", "--forward-mode=macswap"])
+        wait_until(lambda: guest.stats(0)["TX-packets"] > 0, "traffic")
+        time.sleep(rng.uniform(0, 0.05))
+        guest.kill()
+    guest = rig.light_guest()
+    guest.ask("start")
+    guest.ask("reflect")
+    wait_until(lambda: int(guest.ask("count")[0]) > 1000, "traffic")
+    assert guest.ask("count")[2] == "0"
+
+
+def test_guest_survives_the_death_of_its_host(rig):
+    stream = {**ENDLESS, "frames": 20000}
+    host = rig.host(rig.tnic(**stream))
+    guest = rig.guest(args=["--auto-start"])
+    for _ in range(3):
+        host.command("start")
+        rig.check_stream()
+        wait_until(guest.link_is_up, "link up")
+        host.kill()
+        wait_until(lambda: not guest.link_is_up(), "link down")
+        host = rig.host(rig.tnic(**stream))
+        wait_until(guest.link_is_up, "link up again")
+    host.command("start")
+    rig.check_stream()
+    assert guest.xstats(0)["sessions"] == 4
+    assert guest.text().count("the host is gone") == 3
+    assert guest.text().count("the host is back") == 3
+    # A second later nothing is held back any more.
+    wait_until(lambda: guest.xstats(0)["mbufs_in_quarantine"] == 0, "an empty quarantine")
+
+
+def test_host_may_die_while_the_guest_does_not_poll(rig):
+    host = rig.host(rig.tnic(**{**ENDLESS, "frames": 5000}))
+    guest = rig.guest()
+    for _ in range(2):
+        host.kill()
+        wait_until(lambda: not guest.link_is_up(), "link down")
+        host = rig.host(rig.tnic(**{**ENDLESS, "frames": 5000}))
+        wait_until(guest.link_is_up, "link up again")
+    guest.command("start")
+    host.command("start")
+    rig.check_stream()
+
+
+def test_host_may_die_under_a_flood(rig):
+    """Both directions full when it happens; the next host gets a clean start."""
+    host = rig.host(flood(rig), queues=2, args=["--auto-start"])
+    guest = rig.guest(queues=2, args=["--auto-start"])
+    for _ in range(3):
+        wait_until(lambda: guest.stats(0)["RX-packets"] > 10000, "traffic")
+        guest.command("clear port stats all")
+        host.kill()
+        host = rig.host(flood(rig), queues=2, args=["--auto-start"])
+    wait_until(lambda: guest.stats(0)["RX-packets"] > 10000, "traffic")
+    assert guest.xstats(0)["queue_faults"] == 0
+
+
+def test_guest_port_stops_starts_and_resets(rig):
+    host = rig.host(flood(rig), args=["--auto-start"])
+    guest = rig.guest(args=["--auto-start"])
+    for action in ("port stop 0", "port reset 0") * 5:
+        wait_until(lambda: guest.stats(0)["RX-packets"] > 100, "traffic")
+        guest.command("stop")
+        guest.command("port stop 0")
+        if "reset" in action:
+            guest.command("port reset 0")
+        guest.command("clear port stats all")
+        guest.command("port start 0")
+        guest.command("start")
+    wait_until(lambda: guest.stats(0)["RX-packets"] > 100, "traffic")
+    assert host.xstats(0)["guest_queue_faults"] == 0
+    assert guest.xstats(0)["sessions"] == 1
+
+
+def test_guest_port_changes_its_number_of_queues(rig):
+    host = rig.host(flood(rig), queues=4, args=["--auto-start"])
+    guest = rig.guest(args=[], queues=4)
+    for queues in (1, 4, 2):
+        guest.command("port stop 0")
+        guest.command(f"port config all rxq {queues}")
+        guest.command(f"port config all txq {queues}")
+        guest.command("port start 0")
+        guest.command("clear port stats all")
+        guest.command("start")
+        wait_until(lambda: guest.stats(0)["RX-packets"] > 1000, "traffic")
+        guest.command("stop")
+    assert host.xstats(0)["guest_queue_faults"] == 0
+
+
+def test_host_port_stop_takes_the_guests_link_down(rig):
+    host = rig.host()
+    guest = rig.guest()
+    wait_until(guest.link_is_up, "link up")
+    host.command("port stop 0")
+    wait_until(lambda: not guest.link_is_up(), "link down")
+    host.command("port start 0")
+    wait_until(guest.link_is_up, "link up again")
+    assert guest.text().count("link state change event") >= 2
+
+
+def test_link_of_the_host_follows_the_guest(rig):
+    host = rig.host()
+    assert not host.link_is_up()
+    guest = rig.guest()
+    wait_until(host.link_is_up, "link up")
+    guest.quit()
+    wait_until(lambda: not host.link_is_up(), "link down")
+
+
+def test_ports_attach_and_detach(rig):
+    """Both plugins' ports come and go in running programs, and take everything with them."""
+    host = rig.testpmd("host", [], eal=[*rig.plugin("vdpdk_host")])
+    guest = rig.testpmd("guest", [], eal=[*rig.plugin("vdpdk")])
+    baseline = None
+    for _ in range(5):
+        host.command(f"port attach net_vdpdk_host0,path={rig.path('g0')}")
+        host.command("port start 0")
+        guest.command(f"port attach net_vdpdk0,path={rig.path('g0')}")
+        guest.command("port start 0")
+        wait_until(guest.link_is_up, "link up")
+        for program in (guest, host):
+            program.command("port stop 0")
+            program.command("port close 0")
+            program.command("device detach net_vdpdk0" if program is guest
+                            else "device detach net_vdpdk_host0")
+        now = [program.count_fds() for program in (guest, host)]
+        baseline = baseline or now
+        assert now == baseline
+    assert not os.path.exists(rig.path("g0"))
+
+
+def test_memory_that_comes_and_goes_under_load_stays_mapped(rig):
+    """Pools of new ports grow and shrink EAL's memory while frames pass."""
+    if "--no-huge" in rig.eal("guest", []):
+        pytest.skip("EAL's memory is fixed without huge pages")
+    host = rig.host(rig.tnic(**ENDLESS))
+    guest = rig.guest(args=["--auto-start"])
+    host.command("start")
+    for _ in range(5):
+        before = rig.report().acknowledged
+        guest.command("port attach net_null0,size=64")
+        guest.command("port close 1")
+        guest.command("port detach 1")
+        wait_until(lambda: rig.report().acknowledged > before + 1000, "traffic")
+    assert [line for line in rig.report().verdict() if "ended" not in line] == []
+    assert host.xstats(0)["guest_queue_faults"] == 0

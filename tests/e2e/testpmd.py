@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Programs under test: stock dpdk-testpmd at its prompt, and our own small ones.
+
+Each runs on a terminal of its own (testpmd's output into a pipe is neither in order nor in time),
+with a log file of all it said.
+"""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+
+PROMPT = b"testpmd> "
+
+
+class Failure(Exception):
+    """A program didn't do what it was asked; the message ends with its last words."""
+
+
+def wait_until(condition, what, timeout=10):
+    """Ask again and again until it is so."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Failure(f"{what}: not within {timeout} s")
+        time.sleep(0.01)
+
+
+class Program:
+    """A process on a pseudo-terminal."""
+
+    def __init__(self, argv, log, cwd=None):
+        self.argv = argv
+        self.log = log
+        self.said = b""
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave,
+                                        start_new_session=True, cwd=cwd)
+        os.close(slave)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def pump(self, seconds):
+        """Collect what it says within some time. False: it has closed its terminal."""
+        if self.master < 0 or not select.select([self.master], [], [], seconds)[0]:
+            return self.master >= 0
+        try:
+            data = os.read(self.master, 65536)
+        except OSError:
+            data = b""
+        if not data:
+            return False
+        self.said += data
+        with open(self.log, "ab") as file:
+            file.write(data)
+        return True
+
+    def expect(self, pattern, timeout=20, since=0):
+        """Wait until what it said from `since` on matches; returns the match."""
+        deadline = time.monotonic() + timeout
+        pattern = re.compile(pattern if isinstance(pattern, bytes) else pattern.encode())
+        while True:
+            match = pattern.search(self.said, since)
+            if match:
+                return match
+            if time.monotonic() > deadline:
+                raise Failure(f"no {pattern.pattern!r} in {timeout} s from {self.argv[0]}:\n"
+                              + self.tail())
+            if not self.pump(0.05):
+                if pattern.search(self.said, since):
+                    continue
+                raise Failure(f"{self.argv[0]} ended before {pattern.pattern!r}:\n" + self.tail())
+
+    def send(self, line):
+        os.write(self.master, line.encode() + b"\n")
+
+    def tail(self, lines=40):
+        return "\n".join(self.text().splitlines()[-lines:])
+
+    def text(self):
+        return self.said.decode(errors="replace").replace("\r", "")
+
+    def wait(self, timeout=20):
+        """Its exit code, once it ends by itself."""
+        deadline = time.monotonic() + timeout
+        while self.process.poll() is None:
+            if time.monotonic() > deadline:
+                raise Failure(f"{self.argv[0]} doesn't end:\n" + self.tail())
+            self.pump(0.05)
+        while self.pump(0.0) and select.select([self.master], [], [], 0)[0]:
+            pass
+        self.close()
+        return self.process.returncode
+
+    def kill(self):
+        """kill -9, and gone."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.close()
+
+    def close(self):
+        if self.master >= 0:
+            os.close(self.master)
+            self.master = -1
+
+    def count_fds(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def count_maps(self):
+        with open(f"/proc/{self.pid}/maps") as maps:
+            return sum(1 for _ in maps)
+
+
+class Testpmd(Program):
+    """dpdk-testpmd, interactive."""
+
+    __test__ = False  # no test case, whatever its name
+
+    def __init__(self, eal, args, log, ready=60):
+        super().__init__(["dpdk-testpmd", *eal, "--", "-i", *args], log)
+        self.expect(PROMPT, ready)
+
+    def command(self, line, timeout=20):
+        """What it answers to a line."""
+        begin = len(self.said)
+        self.send(line)
+        # The prompt's line is echoed while it is typed; the answer ends with the next prompt.
+        self.expect(re.escape(line.encode()) + rb"\r*\n(?s:.*)" + PROMPT + rb"$", timeout, begin)
+        return self.said[begin:].decode(errors="replace").replace("\r", "")
+
+    def xstats(self, port=0):
+        answer = self.command(f"show port xstats {port}")
+        return {name: int(value) for name, value in re.findall(r"^(\w+): (\d+)$", answer, re.M)}
+
+    def stats(self, port=0):
+        answer = self.command(f"show port stats {port}")
+        names = ("RX-packets", "RX-bytes", "RX-missed", "RX-errors", "TX-packets", "TX-bytes",
+                 "TX-errors")
+        return {name: int(re.search(name + r":\s*(\d+)", answer).group(1)) for name in names}
+
+    def link_is_up(self, port=0):
+        return "Link status: up" in self.command(f"show port info {port}")
+
+    def quit(self, timeout=30):
+        self.send("quit")
+        return self.wait(timeout)
+
+
+class Guest(Program):
+    """The light test guest."""
+
+    def __init__(self, binary, path, log, queues=1):
+        super().__init__([binary, path, str(queues)], log)
+        self.expect(r"ok\r*\n", 10)
+
+    def ask(self, line, timeout=10):
+        """The answer's words; raises if it is no "ok"."""
+        begin = len(self.said)
+        self.send(line)
+        match = self.expect(re.escape(line) + r"\r*\n(?:.*\n)*?(ok|error)([^\r\n]*)\r*\n", timeout,
+                            begin)
+        if match.group(1) != b"ok":
+            raise Failure(f"{line}: {match.group(0).decode()}")
+        return match.group(2).decode().split()

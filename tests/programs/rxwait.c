@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * nmx-rxwait [EAL options] -- FRAMES [SEED]: a program that lives on Rx interrupts.
+ *
+ * On port 0, queue 0: arms, waits without a time-out, never polls in between, and sends back each
+ * frame it gets. A windowed sender sends the next frame as soon as it has this one back; so this
+ * one goes back at a random moment round arming, before or after, and the next comes before, during
+ * and after it. A lost wake-up stops the program for good. Prints "waiting" when it is ready, and
+ * at the end "received FRAMES waits WAITS".
+ */
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_ethdev.h>
+#include <rte_interrupts.h>
+#include <rte_random.h>
+
+#define MBUFS     8191
+#define IDLE_US   60
+#define BURST_MAX 32
+
+static int
+start_port(void)
+{
+	const struct rte_eth_conf conf = { .intr_conf = { .rxq = 1 } };
+	struct rte_mempool *pool = rte_pktmbuf_pool_create(
+		"rxwait", MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
+	int ret;
+
+	if (pool == NULL || rte_eth_dev_count_avail() == 0)
+		return -1;
+	ret = rte_eth_dev_configure(0, 1, 1, &conf);
+	if (ret == 0)
+		ret = rte_eth_rx_queue_setup(0, 0, 1024, 0, NULL, pool);
+	if (ret == 0)
+		ret = rte_eth_tx_queue_setup(0, 0, 1024, 0, NULL);
+	if (ret == 0)
+		ret = rte_eth_dev_start(0);
+	if (ret == 0)
+		ret = rte_eth_dev_rx_intr_ctl_q(
+			0, 0, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, NULL);
+	return ret;
+}
+
+/** Frames that are to be sent back. */
+struct held {
+	struct rte_mbuf *mbufs[BURST_MAX];
+	uint16_t n;
+};
+
+static void
+send_back(struct held *held)
+{
+	uint16_t sent = 0;
+
+	while (sent < held->n)
+		sent += rte_eth_tx_burst(0, 0, held->mbufs + sent, held->n - sent);
+	held->n = 0;
+}
+
+/** Arm and wait; what is held goes back at a random moment before or after arming. */
+static bool
+arm_and_wait(struct held *held)
+{
+	struct rte_epoll_event event;
+
+	if (rte_rand() & 1) {
+		send_back(held);
+		rte_delay_us_block((unsigned int)rte_rand_max(IDLE_US));
+	}
+	rte_eth_dev_rx_intr_enable(0, 0);
+	send_back(held);
+	return rte_epoll_wait(RTE_EPOLL_PER_THREAD, &event, 1, -1) == 1;
+}
+
+/** Take what is there, all of it; the last burst is held. @return frames */
+static uint64_t
+drain(struct held *held)
+{
+	uint64_t total = 0;
+	uint16_t n;
+
+	if (held->n == 0 && (n = rte_eth_rx_burst(0, 0, held->mbufs, BURST_MAX)) > 0) {
+		held->n = n;
+		total += n;
+	}
+	return total;
+}
+
+int
+main(int argc, char **argv)
+{
+	uint64_t wanted, received = 0, waits = 0;
+	struct held held = { .n = 0 };
+	int used = rte_eal_init(argc, argv);
+
+	if (used < 0 || argc - used < 2 || start_port() != 0) {
+		fprintf(stderr, "nmx-rxwait: no port, or bad arguments: [EAL] -- FRAMES [SEED]\n");
+		return 1;
+	}
+	wanted = strtoull(argv[used + 1], NULL, 0);
+	if (argc - used > 2)
+		rte_srand(strtoull(argv[used + 2], NULL, 0));
+	printf("waiting\n");
+	fflush(stdout);
+	while (received < wanted) {
+		waits += arm_and_wait(&held);
+		rte_eth_dev_rx_intr_disable(0, 0);
+		received += drain(&held);
+	}
+	send_back(&held);
+	printf("received %lu waits %lu\n", (unsigned long)received, (unsigned long)waits);
+	rte_eth_dev_stop(0);
+	rte_eth_dev_close(0);
+	rte_eal_cleanup();
+	return 0;
+}
