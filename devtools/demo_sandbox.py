@@ -27,7 +27,8 @@ KILL_AFTER_S = 3
 COMMAND_S = 60
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-ENVIRONMENT = {**os.environ, "LC_ALL": "C"}
+ENVIRONMENT = {**os.environ, "LC_ALL": "C",
+               "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 class Failure(Exception):
@@ -85,6 +86,8 @@ def start_time(pid):
 
 def end_processes(processes):
     """SIGTERM, then SIGKILL. @param processes (pid, start time); @return pids that still ran"""
+    processes = list(processes)
+
     def running():
         return [pid for pid, start in processes if start_time(pid) == start]
 
@@ -108,18 +111,37 @@ def plugin_copies():
     return [f"{parent}/nmx-plugins-{digest}" for parent in ("/run", "/var/lib")]
 
 
+def mounts():
+    """@return (folder, type of file system) of each"""
+    with open("/proc/mounts", encoding="utf-8") as lines:
+        return [tuple(line.split()[1:3]) for line in lines]
+
+
 def hugepage_files():
     """Those that EAL left under our prefix."""
-    with open("/proc/mounts", encoding="utf-8") as mounts:
-        folders = [line.split()[1] for line in mounts if line.split()[2] == "hugetlbfs"]
-    return [path for folder in folders for path in glob.glob(f"{glob.escape(folder)}/{PREFIX}*map_*")]
+    return [path for folder, kind in mounts() if kind == "hugetlbfs"
+            for path in glob.glob(f"{glob.escape(folder)}/{PREFIX}*map_*")]
+
+
+def remove_path(path):
+    """A file or a folder with all that is in it. @return whether it was there"""
+    if not os.path.lexists(path):
+        return False
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+        return True
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False  # any EAL that starts removes hugepage files that nobody uses
+    return True
 
 
 def remove_empty_folder(path):
-    """Of those that others put things into as well. /run/netns is a mount on itself."""
+    """One that others put things into as well. /run/netns is a mount on itself."""
     if not os.path.isdir(path) or os.listdir(path):
         return False
-    if os.path.ismount(path):
+    if path in dict(mounts()):
         subprocess.run(["umount", path], check=False, capture_output=True)
     try:
         os.rmdir(path)
@@ -164,16 +186,13 @@ class Sandbox:
         self._lock.flush()
 
     def close(self):
-        """Remove everything. @return what could not be removed, in words"""
+        """Remove everything and the lock. Raises Failure or OSError if something stays."""
         if self._lock is None:
-            return []
-        try:
-            self.remove_all()
-            shutil.rmtree(RUN)
-        except OSError as error:
-            return [str(error)]
+            return
+        self.remove_all()
+        shutil.rmtree(RUN)
+        self._lock.close()
         self._lock = None
-        return [name for name in (f"/run/netns/{NETNS}", *hugepage_files()) if os.path.exists(name)]
 
     def note(self, kind, value):
         with open(NOTES, "a", encoding="utf-8") as notes:
@@ -221,23 +240,40 @@ class Sandbox:
 
     def remove_all(self):
         """Everything but RUN and its lock. @return what was there, in words"""
-        removed = [f"process {pid}" for pid in end_processes(
-            [(int(pid), start) for pid, start in map(str.split, self._noted("process"))])]
-        if os.path.exists(f"/run/netns/{NETNS}"):
-            self.run("ip", "netns", "del", NETNS)
-            removed.append(f"namespace {NETNS}")
-        paths = [*hugepage_files(), *glob.glob(f"/run/dpdk/{PREFIX}*"), *self._noted("plugins")]
-        for path in filter(os.path.exists, paths):
-            if os.path.isdir(path):
-                shutil.rmtree(path)
-            else:
-                os.unlink(path)
-            removed.append(path)
-        removed += filter(remove_empty_folder, self._noted("folder"))
-        if self._noted("hugepages"):
-            self.run("devtools/hugepages", "--restore")
-            removed.append("reserved hugepages")
+        removed, problems = [], []
+        # Processes first: they use all the rest. Hugepages after the files that hold some.
+        for step in (self._end_processes, self._remove_netns, self._remove_paths,
+                     self._restore_hugepages):
+            try:
+                removed += step()
+            except (Failure, OSError) as error:
+                problems.append(str(error))
+        if problems:
+            raise Failure("; ".join(problems))
         for entry in os.listdir(RUN):
             if entry != "lock":
                 os.unlink(f"{RUN}/{entry}")
         return removed
+
+    def _end_processes(self):
+        noted = [line.split() for line in self._noted("process")]
+        return [f"process {pid}" for pid in end_processes((int(pid), start) for pid, start in noted)]
+
+    def _remove_netns(self):
+        if not os.path.exists(f"/run/netns/{NETNS}"):
+            return []
+        self.must("the namespace could not be removed", "ip", "netns", "del", NETNS)
+        return [f"namespace {NETNS}"]
+
+    def _remove_paths(self):
+        paths = [*hugepage_files(), *glob.glob(f"/run/dpdk/{PREFIX}*"), *self._noted("plugins")]
+        removed = [path for path in paths if remove_path(path)]
+        return removed + [path for path in self._noted("folder") if remove_empty_folder(path)]
+
+    def _restore_hugepages(self):
+        if not self._noted("hugepages"):
+            return []
+        _, said = self.run("devtools/hugepages", "--restore")
+        if said:
+            raise Failure(said)
+        return ["reserved hugepages"]

@@ -78,6 +78,17 @@ flush(struct nmx_vfu_server *server)
 	return 0;
 }
 
+/** As flush(); a client that makes no room has a deadline. */
+static int
+flush_in_time(struct nmx_vfu_server *server, uint64_t now_ns)
+{
+	int ret = flush(server);
+
+	if (ret == -EAGAIN && server->deadline_ns == NMX_NEVER_NS)
+		server->deadline_ns = now_ns + REPLY_NS;
+	return ret;
+}
+
 void
 nmx_vfu_reply(struct nmx_vfu_server *server, int result, size_t body_size)
 {
@@ -193,10 +204,8 @@ dispatch(struct nmx_vfu_server *server)
 static int
 advance(struct nmx_vfu_server *server, uint64_t now_ns)
 {
-	int ret = flush(server);
+	int ret = flush_in_time(server, now_ns);
 
-	if (ret == -EAGAIN && server->deadline_ns == NMX_NEVER_NS)
-		server->deadline_ns = now_ns + REPLY_NS;
 	if (ret != 0)
 		return ret;
 	if (server->state == NMX_VFU_PARKED)
@@ -226,7 +235,7 @@ nmx_vfu_serve(struct nmx_vfu_server *server, uint64_t now_ns)
 		return server->over;
 	ret = advance(server, now_ns);
 	if (ret == 0) /* the reply leaves in the same turn, if it can */
-		ret = flush(server) == -EAGAIN ? 0 : server->over;
+		ret = flush_in_time(server, now_ns) == -EAGAIN ? 0 : server->over;
 	if (ret == -EAGAIN && now_ns >= server->deadline_ns)
 		return fail(server, -ETIMEDOUT, "the client was too slow");
 	return ret;

@@ -3,7 +3,7 @@
 
 import os
 
-import conftest
+from rig import ROOT
 
 FRAMES = int(os.environ.get("NMX_INTERRUPT_FRAMES", "10000"))
 # One frame under way: the next is sent when this one is back, so a lost wake-up ends the stream.
@@ -11,7 +11,7 @@ SINGLE = {"window": 1, "frames": FRAMES, "sizes": "60-200", "flows": 1}
 
 
 def start_waiter(rig, side, vdev):
-    binary = os.path.join(conftest.ROOT, "build/bin/nmx-rxwait")
+    binary = os.path.join(ROOT, "build/bin/nmx-rxwait")
     waiter = rig.program("rxwait", [binary, *rig.eal(side, [vdev]), "--", str(FRAMES), "7"])
     waiter.expect("waiting", 30)
     return waiter

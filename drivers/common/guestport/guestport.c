@@ -135,17 +135,19 @@ prepare_port(struct nmx_guestport *port, const struct nmx_guestport_config *conf
 	struct nmx_vdev_grant grant;
 	int ret;
 
-	*ret_reason = "no memory, or no more file descriptors; raise the limits";
 	ret = init_queues(port);
-	if (ret != 0)
-		return ret;
-	port->lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (port->lost_fd < 0)
-		return -errno;
+	if (ret == 0) {
+		port->lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		ret = port->lost_fd < 0 ? -errno : 0;
+	}
 	init_grant(config, &grant);
-	ret = nmx_vdev_create(&grant, &nmx_guestport_backend, port, &port->vdev);
-	if (ret != 0)
+	if (ret == 0)
+		ret = nmx_vdev_create(&grant, &nmx_guestport_backend, port, &port->vdev);
+	if (ret != 0) {
+		*ret_reason = ret == -ENOMEM ? "no memory; give EAL more" :
+					       "no more file descriptors; raise ulimit -n";
 		return ret;
+	}
 	nmx_vdev_describe(port->vdev, &port->device);
 	ret = nmx_guestport_open_signaler(&port->signaler);
 	if (ret != 0) {

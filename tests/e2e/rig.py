@@ -9,13 +9,9 @@ and huge pages of the same prefix; all removed behind each test. Logs stay in bu
 import glob
 import os
 import shutil
-import subprocess
 import sys
 
-import pytest
-
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
 sys.path.insert(0, os.path.join(ROOT, "tests/drivers/net_tnic"))
 
 import tnic_report  # noqa: E402
@@ -77,8 +73,11 @@ class Rig:
         self.programs.append(program)
         return program
 
-    def testpmd(self, side, vdevs, args=(), eal=(), bare=False):
-        """Stock testpmd; frames of every size pass."""
+    def testpmd(self, side, vdevs, args=(), eal=(), bare=False, tiny=False):
+        """Stock testpmd; frames of every size pass. `tiny`: its memory is the caller's matter."""
+        if tiny:
+            eal = [*self.eal(side, vdevs, True), "--no-pci", *pick_lcores(side), *eal]
+            return self.add(Testpmd(eal, args, self.log(side)))
         args = ["--total-num-mbufs=16384", "--enable-scatter", "--max-pkt-len=9018", *args]
         return self.add(Testpmd([*self.eal(side, vdevs, bare), *eal], args, self.log(side)))
 
@@ -123,21 +122,3 @@ class Rig:
             shutil.rmtree(left, ignore_errors=True)
         for left in glob.glob(f"/dev/hugepages/{self.prefix}-*"):
             os.unlink(left)
-
-
-@pytest.fixture(scope="session")
-def plugins():
-    answer = subprocess.run([f"{ROOT}/devtools/plugin-dir", "build/plugins"], cwd=ROOT, check=True,
-                            capture_output=True, text=True)
-    folder = answer.stdout.strip()
-    return folder if folder.startswith("/") else os.path.join(ROOT, folder)
-
-
-@pytest.fixture
-def rig(plugins, request):
-    name = request.node.name.replace("/", "_").replace(" ", "_")
-    logs = os.path.join(ROOT, "build/e2e", name)
-    shutil.rmtree(logs, ignore_errors=True)
-    rig = Rig(plugins, logs)
-    yield rig
-    rig.clean_up()

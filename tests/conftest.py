@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What all tests with whole programs share: where the plugins are, and a rig for each test."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+for folder in ("e2e", "hostile"):
+    sys.path.insert(0, os.path.join(HERE, folder))
+
+from rig import ROOT, Rig  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def plugins():
+    answer = subprocess.run([f"{ROOT}/devtools/plugin-dir", "build/plugins"], cwd=ROOT, check=True,
+                            capture_output=True, text=True)
+    return os.path.join(ROOT, answer.stdout.strip())
+
+
+@pytest.fixture
+def rig(plugins, request):
+    name = request.node.name.replace("/", "_").replace(" ", "_")
+    logs = os.path.join(ROOT, "build/e2e", name)
+    shutil.rmtree(logs, ignore_errors=True)
+    rig = Rig(plugins, logs)
+    yield rig
+    rig.clean_up()
