@@ -45,33 +45,33 @@ class Interrupts:
     Inside "with interrupts:" it waits for the end of the block: nothing is made but not noted.
     """
 
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
     def __init__(self):
         self.signal_number = None
-        self._held = False
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in self.SIGNALS:
             # One that is ignored stays so: nohup, a job in the background.
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
 
-    def ignore(self):
-        """From here on nothing interrupts."""
-        self.signal_number = self.signal_number or 0
-
     def _on_signal(self, number, _frame):
-        if self.signal_number is not None:
-            return
-        self.signal_number = number
-        if not self._held:
+        if self.signal_number is None:
+            self.signal_number = number
             raise Interrupted
+
+    def ignore(self):
+        """From here on nothing interrupts, neither this process nor its new children."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, self.SIGNALS)
 
     def __enter__(self):
-        self._had = self.signal_number
-        self._held = True
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.SIGNALS)
 
     def __exit__(self, *_):
-        self._held = False
-        if self.signal_number and not self._had:
-            raise Interrupted
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+    def unblock(self):
+        """In a child that may be interrupted."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.SIGNALS)
 
 
 def start_time(pid):
@@ -84,23 +84,22 @@ def start_time(pid):
     return None if fields[0] in "ZX" else fields[19]
 
 
-def end_processes(processes):
-    """SIGTERM, then SIGKILL. @param processes (pid, start time); @return pids that still ran"""
-    processes = list(processes)
-
-    def running():
-        return [pid for pid, start in processes if start_time(pid) == start]
-
-    ran = running()
-    for number, seconds in ((signal.SIGTERM, KILL_AFTER_S), (signal.SIGKILL, KILL_AFTER_S)):
-        for pid in running():
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
-        end = time.monotonic() + seconds
-        while running() and time.monotonic() < end:
-            time.sleep(0.02)
+def end_process(pid, start):
+    """SIGTERM, then SIGKILL. @return whether it ran"""
+    ran = start_time(pid) == start
+    begin = time.monotonic()
+    while start_time(pid) == start:
+        late_s = time.monotonic() - begin - KILL_AFTER_S
+        if late_s > KILL_AFTER_S:
+            raise Failure(f"process {pid} can't be ended, not even by SIGKILL")
+        try:
+            # More than once: testpmd forgets a signal that comes while it starts.
+            os.kill(pid, signal.SIGTERM if late_s < 0 else signal.SIGKILL)
+        except ProcessLookupError:
+            break
+        end = time.monotonic() + 0.2
+        while start_time(pid) == start and time.monotonic() < end:
+            time.sleep(0.01)
     return ran
 
 
@@ -211,19 +210,28 @@ class Sandbox:
             return []
         return [line[1] for line in lines if line[0] == kind]
 
-    def spawn(self, argv, **options):
-        """A child in a session of its own, out of the terminal's Ctrl-C. @return its Popen"""
+    def spawn(self, argv, prepare=lambda: None, **options):
+        """
+        A child in a session of its own, out of the terminal's Ctrl-C.
+
+        @param prepare  called in the child
+        @return its Popen
+        """
+        def prepare_child():
+            prepare()
+            self.interrupts.unblock()
+
         with self.interrupts:
             child = subprocess.Popen(argv, start_new_session=True, env=ENVIRONMENT, cwd=ROOT,
-                                     **options)
+                                     preexec_fn=prepare_child, **options)
             self.note("process", f"{child.pid} {start_time(child.pid)}")
         return child
 
     def run(self, *argv):
-        """A short command, to its end. @return (exit code, what it said)"""
+        """A short command, to its end: it inherits blocked signals. @return (code, what it said)"""
         with self.interrupts:
             try:
-                done = subprocess.run(argv, start_new_session=True, env=ENVIRONMENT, cwd=ROOT,
+                done = subprocess.run(argv, env=ENVIRONMENT, cwd=ROOT,
                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, text=True, timeout=COMMAND_S,
                                       check=False)
@@ -256,8 +264,9 @@ class Sandbox:
         return removed
 
     def _end_processes(self):
-        noted = [line.split() for line in self._noted("process")]
-        return [f"process {pid}" for pid in end_processes((int(pid), start) for pid, start in noted)]
+        # The last first: a guest misses a host that is gone.
+        noted = [line.split() for line in reversed(self._noted("process"))]
+        return [f"process {pid}" for pid, start in noted if end_process(int(pid), start)]
 
     def _remove_netns(self):
         if not os.path.exists(f"/run/netns/{NETNS}"):

@@ -72,7 +72,7 @@ class Testpmd:
         self._terminal, inner = pty.openpty()
         with open(log, "ab") as errors:
             self._child = sandbox.spawn(argv, stdin=inner, stdout=inner, stderr=errors,
-                                        preexec_fn=take_terminal)
+                                        prepare=take_terminal)
         os.close(inner)
         self._read(START_S)
 

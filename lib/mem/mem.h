@@ -175,4 +175,30 @@ nmx_mem_translate(const struct nmx_mem_view *view, struct nmx_mem_cache *cache, 
 	return 0;
 }
 
+/**
+ * As nmx_mem_translate(), for a burst that took its view before it fetched the address.
+ *
+ * Memory may have been mapped in between: the map is published before the client is told, and the
+ * client hands over the address after that, so a view taken now has it. What is in a later view
+ * only is as good: withdrawn memory outlives the bracket either way.
+ *
+ * @param view  of the burst; replaced by the present one if need be
+ */
+static inline int
+nmx_mem_translate_fresh(const struct nmx_mem *mem, const struct nmx_mem_view **view,
+	struct nmx_mem_cache *cache, uint64_t address, uint64_t size, uint32_t protection,
+	NMX_SHARED uint8_t **ret)
+{
+	const struct nmx_mem_view *present;
+	int error = nmx_mem_translate(*view, cache, address, size, protection, ret);
+
+	if (__builtin_expect(error == 0, 1))
+		return 0;
+	present = nmx_mem_get_view(mem);
+	if (present == *view)
+		return error;
+	*view = present;
+	return nmx_mem_translate(present, cache, address, size, protection, ret);
+}
+
 #endif

@@ -348,6 +348,26 @@ stale_caches_miss(void **unused)
 	stop_client(&c);
 }
 
+static void
+maps_made_during_a_burst_are_found(void **unused)
+{
+	const struct nmx_mem_view *view;
+	struct nmx_mem_cache cache = { 0 };
+	NMX_SHARED uint8_t *at;
+	struct client c;
+
+	(void)unused;
+	start_client(&c, 2 * PAGE);
+	assert_int_equal(map(&c, 0x100000, PAGE, 0, RW), 0);
+	view = nmx_mem_get_view(c.mem); /* the burst begins */
+	assert_int_equal(map(&c, 0x200000, PAGE, PAGE, RW), 0);
+	assert_int_equal(nmx_mem_translate(view, &cache, 0x200000, 1, RW, &at), -EFAULT);
+	assert_int_equal(nmx_mem_translate_fresh(c.mem, &view, &cache, 0x200000, 1, RW, &at), 0);
+	assert_int_equal(
+		nmx_mem_translate_fresh(c.mem, &view, &cache, 0x300000, 1, RW, &at), -EFAULT);
+	stop_client(&c);
+}
+
 /** Memory that can't be sealed, as huge pages of files and DPDK's memfds can't. */
 static int
 map_unsealable(struct client *client, size_t bytes)
@@ -523,6 +543,7 @@ main(void)
 		cmocka_unit_test(admitted_files_do_not_shrink_any_more),
 		cmocka_unit_test(withdrawn_memory_stays_until_reclaimed),
 		cmocka_unit_test(stale_caches_miss),
+		cmocka_unit_test(maps_made_during_a_burst_are_found),
 		cmocka_unit_test(vanished_memory_reads_zero_and_loses_its_owner_only),
 		cmocka_unit_test(mapping_fills_nothing_even_if_all_memory_is_locked),
 		cmocka_unit_test(random_maps_agree_with_a_page_table),

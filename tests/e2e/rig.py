@@ -8,6 +8,7 @@ and huge pages of the same prefix; all removed behind each test. Logs stay in bu
 
 import glob
 import os
+import select
 import shutil
 import sys
 
@@ -116,6 +117,8 @@ class Rig:
 
     def clean_up(self):
         for program in self.programs:
+            while program.pump(0) and select.select([program.master], [], [], 0)[0]:
+                pass  # its last words, for the log
             program.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
         for left in glob.glob(f"/run/dpdk/{self.prefix}-*"):

@@ -95,7 +95,8 @@ void
 vdev_expect_bytes(struct vdev_memory *m, uint64_t address, const void *bytes, size_t size)
 {
 	FUZZ_CHECK(address >= MEMORY_START && address - MEMORY_START <= MEMORY_BYTES - size);
-	memcpy(m->expected + (address - MEMORY_START), bytes, size);
+	if (size > 0)
+		memcpy(m->expected + (address - MEMORY_START), bytes, size);
 }
 
 void

@@ -29,7 +29,6 @@
 #define MEMORY_BYTES     (N_PIECES * PIECE_BYTES)
 #define MEMORY_START     UINT64_C(0x10000000) /* the guest's address of it */
 #define NO_SLOT          VDPDK_CONTROL_SLOTS
-#define LOCAL_MAC        { 2, 0, 0, 0, 0, 1 }
 
 /** Guest memory: two pieces, mapped or not, which a control area may lie across. */
 struct vdev_memory {
@@ -74,9 +73,9 @@ struct vdev_step {
 	uint32_t seq;
 	struct vdpdk_slot_driver line;
 	_Alignas(8) uint8_t body[VDPDK_REQUEST_BODY_BYTES];
+	uint32_t config_start, config_size; /* what is to be compared of configuration space */
 	bool may_run, has_run;
 	bool may_reset, has_reset, reset_is_done;
-	bool may_take_request;
 	uint32_t tx_doorbell; /* the queue whose doorbell may ring, or UINT32_MAX */
 	uint32_t n_tx_doorbells;
 	uint32_t n_calls; /* of the backend for a request */
@@ -128,23 +127,30 @@ bool vdev_model_runs(const struct vdev_model *model);
 bool vdev_model_reaches_area(struct vdev_rig *rig);
 void vdev_model_resets(struct vdev_rig *rig);
 void vdev_model_writes_status(struct vdev_rig *rig, uint32_t value);
+/** Configuration space is as it was after power-on. */
+void vdev_model_powers_on(struct vdev_rig *rig);
 void vdev_model_writes_config(
 	struct vdev_rig *rig, uint64_t offset, const uint8_t *data, uint32_t count);
 void vdev_model_sets_link(struct vdev_rig *rig, bool up, uint32_t speed);
 void vdev_model_reports_fault(struct vdev_rig *rig);
 void vdev_model_shows_link(struct vdev_rig *rig);
 uint64_t vdev_model_link_word(const struct vdev_model *model);
-/** After a step: everything that can be seen of the device. */
-void vdev_check_model(struct vdev_rig *rig);
+void vdev_begin_step(struct vdev_rig *rig);
+/** What can be seen of the device, but for what is long and unlikely to have changed. */
+void vdev_end_step(struct vdev_rig *rig);
+/** Everything, after the last step. */
+void vdev_check_all(struct vdev_rig *rig);
 
 /* --- vdev_request.c --- */
 
-/** An operation as the step's request has it; its backend function is to be called. */
+/** True if the step's request is this operation, and good: the backend is to be asked. */
 bool vdev_is_request_for_backend(const struct vdev_rig *rig, uint32_t op);
+/** The control doorbell is about to ring: may the device look at the slot? */
+void vdev_model_rings(struct vdev_rig *rig, uint32_t slot);
 /** The model answers a slot. */
 void vdev_model_answers(struct vdev_rig *rig, uint32_t slot, uint32_t answer, const void *body,
 	uint32_t length);
-/** After the step that rang the control doorbell: what it has come to. */
-void vdev_model_takes_request(struct vdev_rig *rig, uint32_t slot);
+/** The control doorbell has rung: what it has come to. */
+void vdev_model_takes_request(struct vdev_rig *rig);
 
 #endif

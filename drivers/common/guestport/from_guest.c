@@ -45,11 +45,16 @@ struct burst {
 	uint16_t fault;
 };
 
-static inline int
+/** Find a segment; false: the burst has a fault. */
+static inline bool
 translate(struct burst *burst, const struct nmx_ring_slot *slot, NMX_SHARED uint8_t **ret)
 {
-	return nmx_mem_translate(
-		burst->view, &burst->ring->cache, slot->address, slot->length, NMX_MEM_READ, ret);
+	if (likely(nmx_mem_translate_fresh(burst->ring->mem, &burst->view, &burst->ring->cache,
+			   slot->address, slot->length, NMX_MEM_READ, ret) == 0))
+		return true;
+	burst->fault = VDPDK_FAULT_ADDRESS;
+	burst->ring->untranslated = (struct nmx_range){ slot->address, slot->length };
+	return false;
 }
 
 /** The frame whose first slot is `ahead` of `comp`; all its slots are taken. */
@@ -136,10 +141,8 @@ gather_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *he
 			&burst->ring->slots, frame->ahead + i);
 		NMX_SHARED uint8_t *from;
 
-		if (translate(burst, slot, &from) != 0) {
-			burst->fault = VDPDK_FAULT_ADDRESS;
+		if (!translate(burst, slot, &from))
 			return WAITS;
-		}
 		if (!append_segment(burst->queue->pool, head, &last, from, slot->length)) {
 			burst->no_mbuf++;
 			return WAITS;
@@ -173,11 +176,9 @@ plan_frame(struct burst *burst, struct frame *frame, const struct rte_mbuf *mbuf
 
 	if (unlikely(fate != RECEIVED))
 		return fate;
-	if (unlikely(translate(burst, nmx_ring_get_taken(&burst->ring->slots, frame->ahead),
-			     &frame->first) != 0)) {
-		burst->fault = VDPDK_FAULT_ADDRESS;
+	if (unlikely(!translate(
+		    burst, nmx_ring_get_taken(&burst->ring->slots, frame->ahead), &frame->first)))
 		return WAITS;
-	}
 	__builtin_prefetch(NMX_SHARED_PLAIN(void, frame->first));
 	return RECEIVED;
 }

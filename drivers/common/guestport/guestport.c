@@ -144,8 +144,8 @@ prepare_port(struct nmx_guestport *port, const struct nmx_guestport_config *conf
 	if (ret == 0)
 		ret = nmx_vdev_create(&grant, &nmx_guestport_backend, port, &port->vdev);
 	if (ret != 0) {
-		*ret_reason = ret == -ENOMEM ? "no memory; give EAL more" :
-					       "no more file descriptors; raise ulimit -n";
+		*ret_reason = ret == -ENOMEM ? "no memory; give EAL more"
+					     : "no more file descriptors; raise ulimit -n";
 		return ret;
 	}
 	nmx_vdev_describe(port->vdev, &port->device);

@@ -63,7 +63,8 @@ struct guest_ring {
 	struct nmx_ring_arm arm;   /* from the guest: we wait for a doorbell */
 	const struct nmx_mem *mem;
 	bool scatter;
-	_Atomic uint16_t fault; /* VDPDK_FAULT_*, set once */
+	struct nmx_range untranslated; /* what a fault of kind ADDRESS is about */
+	_Atomic uint16_t fault;        /* VDPDK_FAULT_*, set once */
 
 	/* Control. */
 	bool reported;          /* of the fault */

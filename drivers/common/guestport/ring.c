@@ -4,6 +4,7 @@
 
 /** Runs of queues: start, stop, fault. See port.h for their life. */
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -244,6 +245,21 @@ explain_fault(uint16_t fault)
 }
 
 static void
+log_fault(const struct nmx_guestport *port, struct place place, uint16_t fault)
+{
+	const struct nmx_range *what = &(*place.ring)->untranslated;
+	const char *direction = place.direction == VDPDK_DIRECTION_RX ? "Rx" : "Tx";
+
+	if (fault == VDPDK_FAULT_ADDRESS)
+		PORT_LOG(port, WARNING,
+			"stopped the guest's %s queue %u: %s: %#" PRIx64 ", %u bytes", direction,
+			place.index, explain_fault(fault), what->start, (unsigned int)what->size);
+	else
+		PORT_LOG(port, WARNING, "stopped the guest's %s queue %u: %s", direction,
+			place.index, explain_fault(fault));
+}
+
+static void
 report_fault(struct nmx_guestport *port, struct place place)
 {
 	struct guest_ring *ring = *place.ring;
@@ -256,9 +272,7 @@ report_fault(struct nmx_guestport *port, struct place place)
 	if (find_header(port, ring->range) == ring->header)
 		show_state(ring, VDPDK_QUEUE_STATE_ERROR, fault);
 	if (nmx_guestport_may_log(port))
-		PORT_LOG(port, WARNING, "stopped the guest's %s queue %u: %s",
-			place.direction == VDPDK_DIRECTION_RX ? "Rx" : "Tx", place.index,
-			explain_fault(fault));
+		log_fault(port, place, fault);
 	nmx_vdev_report_fault(port->vdev);
 }
 

@@ -122,12 +122,17 @@ next_slot(struct burst *burst, uint32_t ahead)
 	return &slots->taken[(slots->comp + burst->used + ahead) & slots->mask];
 }
 
-static inline int
+/** Find a buffer; false: the burst has a fault. */
+static inline bool
 translate(struct burst *burst, const struct nmx_ring_slot *slot, uint32_t bytes,
 	NMX_SHARED uint8_t **ret)
 {
-	return nmx_mem_translate(
-		burst->view, &burst->ring->cache, slot->address, bytes, NMX_MEM_WRITE, ret);
+	if (likely(nmx_mem_translate_fresh(burst->ring->mem, &burst->view, &burst->ring->cache,
+			   slot->address, bytes, NMX_MEM_WRITE, ret) == 0))
+		return true;
+	burst->fault = VDPDK_FAULT_ADDRESS;
+	burst->ring->untranslated = (struct nmx_range){ slot->address, bytes };
+	return false;
 }
 
 /* --- Frames over several buffers --- */
@@ -173,8 +178,8 @@ copy_piece(NMX_SHARED uint8_t *to, struct cursor *from, uint32_t bytes)
 	}
 }
 
-/** Copy a frame over n buffers and answer them in their private copies. */
-static uint16_t
+/** Copy a frame over n buffers and answer them in their private copies; false: a fault. */
+static bool
 scatter_frame(struct burst *burst, const struct rte_mbuf *mbuf, uint32_t n)
 {
 	struct cursor from = { mbuf, 0 };
@@ -188,8 +193,8 @@ scatter_frame(struct burst *burst, const struct rte_mbuf *mbuf, uint32_t n)
 			uint32_t bytes = RTE_MIN(left, slot->length);
 			NMX_SHARED uint8_t *to;
 
-			if (translate(burst, slot, bytes, &to) != 0)
-				return VDPDK_FAULT_ADDRESS;
+			if (!translate(burst, slot, bytes, &to))
+				return false;
 			left -= bytes;
 			if (pass == 0)
 				continue;
@@ -199,7 +204,7 @@ scatter_frame(struct burst *burst, const struct rte_mbuf *mbuf, uint32_t n)
 		}
 	}
 	burst->used += n;
-	return VDPDK_FAULT_NONE;
+	return true;
 }
 
 /** What becomes of a frame. */
@@ -220,10 +225,8 @@ send_scattered(struct burst *burst, const struct rte_mbuf *mbuf)
 		return DROPPED;
 	}
 	n = count_buffers(burst, mbuf->pkt_len);
-	if (n > 0) {
-		burst->fault = scatter_frame(burst, mbuf, n);
-		return burst->fault == VDPDK_FAULT_NONE ? DELIVERED : WAITS;
-	}
+	if (n > 0)
+		return scatter_frame(burst, mbuf, n) ? DELIVERED : WAITS;
 	/* A whole ring of its buffers isn't enough: waiting would be for ever. */
 	if (burst->fault == VDPDK_FAULT_NONE && burst->used == 0 &&
 		nmx_ring_count_taken(slots) > slots->mask) {
@@ -251,10 +254,8 @@ plan_frame(struct burst *burst, struct plan *plan, struct rte_mbuf *mbuf)
 		return WAITS;
 	if (unlikely(mbuf->pkt_len > slot->length))
 		return send_scattered(burst, mbuf);
-	if (unlikely(translate(burst, slot, mbuf->pkt_len, &plan->to[plan->n]) != 0)) {
-		burst->fault = VDPDK_FAULT_ADDRESS;
+	if (unlikely(!translate(burst, slot, mbuf->pkt_len, &plan->to[plan->n])))
 		return WAITS;
-	}
 	rte_prefetch0(rte_pktmbuf_mtod(mbuf, void *));
 	__builtin_prefetch(NMX_SHARED_PLAIN(void, plan->to[plan->n]), 1);
 	plan->mbufs[plan->n++] = mbuf;
