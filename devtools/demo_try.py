@@ -1,0 +1,350 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 nicmux contributors
+"""
+Shows two stock DPDK programs that share a vDPDK device, and that it is quick. No special hardware;
+half a minute; ends by itself.
+
+    devtools/demo.py           as root, after `make build`; `make demo` does both
+    devtools/demo.py --clean   remove what a killed run left
+
+Exit code 0 only if every step worked.
+
+Writes outside the checkout, and removes at its end, on Ctrl-C and SIGTERM too: the namespace
+nmx-demo with the interface nmx-tap0, /run/nmx-demo, /run/dpdk/nmx-demo-*, hugepage files nmx-demo-*
+and, where they have to be made first, /run/netns, /run/dpdk, reserved hugepages
+(devtools/hugepages) and a copy of the plugins (devtools/plugin-dir). Logs: build/demo/.
+"""
+
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+# The other parts of the demo stand beside it; leave no byte code of them in the checkout.
+sys.dont_write_bytecode = True
+
+from demo_sandbox import (NETNS, ROOT, RUN, TAP, Failure, Interrupted,  # noqa: E402
+                          Interrupts, Sandbox, plugin_copies)
+from demo_testpmd import Testpmd  # noqa: E402
+
+SOCKET = f"{RUN}/vdpdk.sock"
+LOGS = "build/demo"
+KERNEL_ADDRESS, GUEST_ADDRESS = "10.64.0.1", "10.64.0.2"
+N_PINGS = 10
+EAL_CPUS = 128  # it knows no higher ones
+N_HUGEPAGES = 1100  # of 2 MiB, for both programs
+
+SIZES_BYTES = (64, 1514)
+# Seconds for each size: the path itself, and the same with a source that touches each byte.
+PVP_S, PAYLOAD_S = 5, 3
+WIRE_EXTRA_BYTES = 24  # checksum 4, preamble 8, gap 12
+TEN_GBIT = 10e9
+
+PING_PICTURE = """
+  kernel       host: testpmd io                  guest: testpmd icmpecho
+  [ ping ] <-> [ net_tap0, net_vdpdk_host0 ] <-> [ net_vdpdk0 ]
+                                       vDPDK device
+"""
+PVP_PATH = "null -> host -> guest -> host -> null"
+
+
+def bold(text):
+    """For a terminal that may get it."""
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    return text if plain or not sys.stdout.isatty() else f"\033[1m{text}\033[0m"
+
+
+def say(text=""):
+    """A line, at once. If nobody reads it any more the demo runs on, to leave nothing behind."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def topology(cpu, name):
+    try:
+        with open(f"/sys/devices/system/cpu/cpu{cpu}/topology/{name}", encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return str(cpu) if name == "thread_siblings_list" else ""
+
+
+def pick_cpus():
+    """A CPU for the host and one for the guest. @return both; the same if there is only one"""
+    cpus = [cpu for cpu in sorted(os.sched_getaffinity(0)) if cpu < EAL_CPUS] or [0]
+    # One thread of each core, of one package; CPU 0 has most of the interrupts.
+    cores = list({topology(cpu, "thread_siblings_list"): cpu for cpu in reversed(cpus)}.values())
+    package = topology(cpus[-1], "physical_package_id")
+    cores = sorted(cpu for cpu in cores if topology(cpu, "physical_package_id") == package)
+    if len(cores) < 2:
+        cores = cpus
+    return (cores[-2], cores[-1]) if len(cores) > 1 else (cores[0], cores[0])
+
+
+@dataclasses.dataclass
+class Rate:
+    """Frames of one size that came out of the host's net_null port."""
+
+    size_bytes: int
+    frames_per_s: float
+
+    @property
+    def mpps(self):
+        return self.frames_per_s / 1e6
+
+    @property
+    def wire_gbit(self):
+        return self.frames_per_s * (self.size_bytes + WIRE_EXTRA_BYTES) * 8 / 1e9
+
+
+class Demo:
+    """Both parts, and what they share."""
+
+    def __init__(self, sandbox):
+        self.sandbox = sandbox
+        self.host_cpu, self.guest_cpu = pick_cpus()
+        self.memory = []
+        self.plugins = ""
+        self.running = []  # the programs of the present step
+
+    def prepare(self):
+        """Hugepages, plugins, log folder."""
+        sandbox = self.sandbox
+        shutil.rmtree(f"{ROOT}/{LOGS}", ignore_errors=True)
+        os.makedirs(f"{ROOT}/{LOGS}")
+        sandbox.note_new_folders("/run/netns", "/run/dpdk")
+        if not os.path.exists("/run/nmx-hugepages"):
+            sandbox.note("hugepages", "reserved")
+        code, said = sandbox.run("devtools/hugepages", str(N_HUGEPAGES))
+        if code != 0:
+            self.memory = ["--no-huge", "-m", "512"]
+            say(f"  {said}: figures are lower\n")
+        for path in plugin_copies():
+            if not os.path.exists(path):
+                sandbox.note("plugins", path)
+        self.plugins = sandbox.must("the plugins can't be had", "devtools/plugin-dir",
+                                    "build/plugins")
+
+    def start(self, step, name, plugin, vdevs, mode, **options):
+        """One testpmd with its ports there. @return (Testpmd, Port of each name)"""
+        eal = [*self.memory, "-d", f"{self.plugins}/{plugin}"]
+        for vdev in vdevs:
+            eal += ["--vdev", vdev]
+        cpu = self.host_cpu if name == "host" else self.guest_cpu
+        program = Testpmd(self.sandbox, name, eal, mode, cpu=cpu, log=f"{LOGS}/{step}-{name}.log",
+                          **options)
+        self.running.append(program)
+        names = [vdev.split(",")[0] for vdev in vdevs]
+        return program, program.check_ports({name: name.rstrip("0") for name in names})
+
+    def start_host(self, step, vdev, **options):
+        return self.start(step, "host", "librte_net_vdpdk_host.so",
+                          [vdev, f"net_vdpdk_host0,path={SOCKET}"], "io", **options)
+
+    def start_guest(self, step, mode):
+        return self.start(step, "guest", "librte_net_vdpdk.so",
+                          [f"net_vdpdk0,path={SOCKET}"], mode)
+
+    def stop(self):
+        """The guest first: it would miss its host."""
+        while self.running:
+            self.running[-1].quit()
+            self.running.pop()
+
+    def ping(self):
+        """Part 1: does a frame get through?"""
+        say(bold("Part 1 of 2: does a packet get through?"))
+        say(PING_PICTURE)
+        must = self.sandbox.must
+        must("no network namespace can be made; the demo needs a kernel and rights that allow it",
+             "ip", "netns", "add", NETNS)
+        say(f"  host: forwards between its two ports; the kernel's end of net_tap0 is {TAP}")
+        say("  guest: answers pings; here it is a process, as in a container\n")
+        say(f"  namespace {NETNS}: a network of its own, nothing of yours is touched")
+        host, _ = self.start_host("ping", f"net_tap0,iface={TAP}",
+                                  wrapper=("ip", "netns", "exec", NETNS))
+        say("  host: started, ports net_tap0 and net_vdpdk_host0 are there")
+        guest, ports = self.start_guest("ping", "icmpecho")
+        mac = ports["net_vdpdk0"].mac.lower()
+        say(f"  guest: started, port net_vdpdk0 is there, MAC address {mac}")
+
+        why = f"the interface {TAP} can't be set up"
+        must(why, "ip", "-n", NETNS, "address", "add", f"{KERNEL_ADDRESS}/24", "dev", TAP)
+        must(why, "ip", "-n", NETNS, "link", "set", TAP, "up")
+        # icmpecho answers any ARP request, so nothing would be proved by asking.
+        must(why, "ip", "-n", NETNS, "neighbour", "replace", GUEST_ADDRESS, "lladdr", mac,
+             "nud", "permanent", "dev", TAP)
+        # What comes for a guest that does not run yet is dropped: the guest goes first.
+        guest.command("start")
+        host.command("start")
+        self.run_ping()
+        self.stop()
+        say(f"  passed: the guest answered all {N_PINGS} packets of the kernel\n")
+
+    def run_ping(self):
+        argv = ["ping", "-n", "-c", str(N_PINGS), "-i", "0.2", "-W", "2", GUEST_ADDRESS]
+        say(f"\n  $ {' '.join(argv)}")
+        child = self.sandbox.spawn(["ip", "netns", "exec", NETNS, *argv], stdout=subprocess.PIPE,
+                                   stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, text=True)
+        said = ""
+        for line in child.stdout:
+            said += line
+            say(f"  | {line.rstrip()}")
+        if child.wait() != 0 or not re.search(rf"\b{N_PINGS} received, 0% packet loss", said):
+            raise Failure("packets to the guest were lost (ping's statistics stand above);"
+                          f" see {LOGS}/")
+
+    def measure(self, step, size_bytes, seconds, copy):
+        """@return Rate over all seconds"""
+        host, ports = self.start_host(step, f"net_null0,size={size_bytes},copy={copy}")
+        guest, _ = self.start_guest(step, "macswap")
+        guest.command("start")
+        host.command("start")
+        first = last = host.count(ports["net_null0"])
+        for second in range(1, seconds + 1):
+            time.sleep(max(0, first.time_s + second - time.monotonic()))
+            guest.check_running()
+            now = host.count(ports["net_null0"])
+            mpps = (now.n_out - last.n_out) / (now.time_s - last.time_s) / 1e6
+            last = now
+            say(f"  {size_bytes:4} bytes, second {second} of {seconds}: {mpps:6.2f} Mpps")
+        self.stop()
+        if last.n_out == first.n_out:
+            raise Failure(f"no frame of {size_bytes} bytes came back from the guest; see {LOGS}/")
+        return Rate(size_bytes, (last.n_out - first.n_out) / (last.time_s - first.time_s))
+
+    def pvp(self):
+        """Part 2: how fast is it?"""
+        say(bold("Part 2 of 2: how many packets a second?"))
+        say(f"\n    {PVP_PATH}\n")
+        say("  null: a port that makes and takes frames as fast as it is asked to; no NIC")
+        say("  host: testpmd, io; forwards between null and the vDPDK device")
+        say("  guest: testpmd, macswap; swaps the addresses of each frame and sends it back\n")
+        plain = [self.measure(f"pvp-{size}", size, PVP_S, copy=0) for size in SIZES_BYTES]
+        say("\n  The same, with a null that writes and reads every byte of each frame:\n")
+        touched = [self.measure(f"pay-{size}", size, PAYLOAD_S, copy=1) for size in SIZES_BYTES]
+        self.say_table(plain, touched)
+
+    def say_table(self, plain, touched):
+        best = plain[0]
+        full = TEN_GBIT / 8 / (best.size_bytes + WIRE_EXTRA_BYTES)
+        cpus = sorted({self.host_cpu, self.guest_cpu})
+        share = "one CPU" if len(cpus) == 1 else "2 CPUs, one each"
+        pages = "\n  Huge pages would make it faster." if self.memory else ""
+        say(f"\n{bold(f'  Frames that came through {PVP_PATH}')}\n")
+        say(f"  {'':10}  {'null touches no payload':>26}  {'null touches every byte':>26}")
+        say(f"  {'frame size':10}" + f"  {'Mpps':>10}{'Gbit/s on wire':>16}" * 2)
+        say("  " + "-" * 66)
+        for rates in zip(plain, touched):
+            say(f"  {rates[0].size_bytes:4} bytes" + "".join(
+                f"  {rate.mpps:10.2f}{rate.wire_gbit:16.1f}" for rate in rates))
+        say(f"""
+  Mpps     million frames a second that left by the host's null port. Each was
+           in the guest and back: twice through the vDPDK device.
+  Gbit/s   what they would fill of a cable, with checksum, preamble and gap.
+           A 10 Gbit/s port is full at {full / 1e6:.1f} Mpps of {best.size_bytes} bytes:\
+ {best.mpps:.1f} Mpps
+           are {best.frames_per_s / full:.1f} such ports, and a frame every\
+ {1e9 / best.frames_per_s:.0f} ns.
+
+  Judge with care: both programs share {share} (of {os.cpu_count()} here), with all
+  else that runs. There is no NIC: this is the software path only. A null that
+  touches no payload flatters; the right half is nearer to real traffic.{pages}
+""")
+
+
+def check_root():
+    if os.geteuid() != 0:
+        raise Failure("only root may make network namespaces and TAP interfaces; run it as root,"
+                      " for example by sudo")
+
+
+def check_programs():
+    for program, package in (("dpdk-testpmd", "dpdk-dev"), ("ip", "iproute2"),
+                             ("ping", "iputils-ping")):
+        if not shutil.which(program):
+            raise Failure(f"{program} isn't installed; install the package {package}")
+
+
+def say_logs(programs):
+    """The ends of the logs of what ran when it failed."""
+    for program in programs:
+        with open(program.log, encoding="utf-8", errors="replace") as log:
+            lines = [line.rstrip() for line in log.read().replace("\r", "").split("\n")]
+        say(f"\n  end of {program.log}:")
+        for line in [line for line in lines if line][-12:]:
+            say(f"  | {line}")
+
+
+def clean(sandbox):
+    check_root()
+    removed = sandbox.open()
+    for path in filter(os.path.exists, plugin_copies()):
+        sandbox.note("plugins", path)
+        removed.append(path)
+    say(f"demo: removed {', '.join(removed)}" if removed else "demo: a killed run left nothing")
+
+
+def demonstrate(sandbox):
+    check_root()
+    check_programs()
+    removed = sandbox.open()
+    demo = Demo(sandbox)
+    say(bold("nicmux demo") + ": a stock DPDK program gets its network card from another one.")
+    say("It needs no special hardware, takes half a minute, and ends by itself.\n")
+    if removed:
+        say(f"  removed what a killed run left: {', '.join(removed)}\n")
+    try:
+        demo.prepare()
+        demo.ping()
+        demo.pvp()
+    except Failure:
+        say_logs(demo.running)
+        raise
+
+
+def attempt(action, *arguments):
+    """@return whether it worked; a Failure is told"""
+    try:
+        action(*arguments)
+    except (Failure, OSError) as error:
+        say(bold(f"\ndemo: FAILED: {error}"))
+        return False
+    return True
+
+
+def main():
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        sys.exit(print(__doc__.strip()))
+    if sys.argv[1:] not in ([], ["--clean"]):
+        sys.exit("demo: unknown option; say nothing, --clean or --help")
+    os.chdir(ROOT)
+    begin = time.monotonic()
+    interrupts = Interrupts()
+    sandbox = Sandbox(interrupts)
+    worked = False
+    try:
+        try:
+            worked = attempt(clean if sys.argv[1:] else demonstrate, sandbox)
+        finally:
+            interrupts.ignore()
+    except Interrupted:
+        say("\ndemo: interrupted, cleaning up")
+    if not attempt(sandbox.close):
+        say("demo: something is left behind; mend that and run make clean-demo")
+        worked = False
+    if interrupts.signal_number:
+        sys.exit(128 + interrupts.signal_number)
+    if worked and not sys.argv[1:]:
+        say(f"Done in {time.monotonic() - begin:.0f} s. Nothing is left behind;"
+            f" what the programs said is in {LOGS}/.")
+    sys.exit(0 if worked else 1)
+
+
+if __name__ == "__main__":
+    main()
