@@ -35,6 +35,7 @@ SOCKET = f"{RUN}/vdpdk.sock"
 LOGS = "build/demo"
 KERNEL_ADDRESS, GUEST_ADDRESS = "10.64.0.1", "10.64.0.2"
 N_PINGS = 10
+N_LOG_LINES = 16
 EAL_CPUS = 128  # it knows no higher ones
 N_HUGEPAGES = 256  # of 2 MiB, for both programs
 
@@ -110,7 +111,8 @@ class Demo:
         self.host_cpu, self.guest_cpu = pick_cpus()
         self.memory = []
         self.plugins = ""
-        self.running = []  # the programs of the present step
+        self.running = []
+        self.logs = []  # of the present step
 
     def prepare(self):
         """Hugepages, plugins, log folder."""
@@ -136,8 +138,8 @@ class Demo:
         for vdev in vdevs:
             eal += ["--vdev", vdev]
         cpu = self.host_cpu if name == "host" else self.guest_cpu
-        program = Testpmd(self.sandbox, name, eal, mode, cpu=cpu, log=f"{LOGS}/{step}-{name}.log",
-                          **options)
+        self.logs.append(f"{LOGS}/{step}-{name}.log")
+        program = Testpmd(self.sandbox, name, eal, mode, cpu=cpu, log=self.logs[-1], **options)
         self.running.append(program)
         names = [vdev.split(",")[0] for vdev in vdevs]
         return program, program.check_ports({name: name.rstrip("0") for name in names})
@@ -155,6 +157,7 @@ class Demo:
         while self.running:
             self.running[-1].quit()
             self.running.pop()
+        self.logs.clear()
 
     def ping(self):
         """Part 1: does a frame get through?"""
@@ -196,8 +199,10 @@ class Demo:
             said += line
             say(f"  | {line.rstrip()}")
         if child.wait() != 0 or not re.search(rf"\b{N_PINGS} received, 0% packet loss", said):
-            raise Failure("packets to the guest were lost (ping's statistics stand above);"
-                          f" see {LOGS}/")
+            for program in self.running:
+                program.command("show port stats all")
+            raise Failure("packets to the guest were lost (the statistics of ping and of the ports"
+                          f" stand above); see {LOGS}/")
 
     def measure(self, step, size_bytes, seconds, copy):
         """@return Rate over all seconds"""
@@ -234,7 +239,7 @@ class Demo:
         best = plain[0]
         full = TEN_GBIT / 8 / (best.size_bytes + WIRE_EXTRA_BYTES)
         cpus = sorted({self.host_cpu, self.guest_cpu})
-        share = "one CPU" if len(cpus) == 1 else "2 CPUs, one each"
+        share = "one CPU, taking turns" if len(cpus) == 1 else "2 CPUs, one each"
         pages = "\n  Huge pages would make it faster." if self.memory else ""
         say(f"\n{bold(f'  Frames that came through {PVP_PATH}')}\n")
         say(f"  {'':10}  {'null touches no payload':>26}  {'null touches every byte':>26}")
@@ -271,13 +276,13 @@ def check_programs():
             raise Failure(f"{program} isn't installed; install the package {package}")
 
 
-def say_logs(programs):
-    """The ends of the logs of what ran when it failed."""
-    for program in programs:
-        with open(program.log, encoding="utf-8", errors="replace") as log:
+def say_ends(logs):
+    """What the programs said last before it failed."""
+    for path in logs:
+        with open(path, encoding="utf-8", errors="replace") as log:
             lines = [line.rstrip() for line in log.read().replace("\r", "").split("\n")]
-        say(f"\n  end of {program.log}:")
-        for line in [line for line in lines if line][-12:]:
+        say(f"\n  end of {path}:")
+        for line in [line for line in lines if line][-N_LOG_LINES:]:
             say(f"  | {line}")
 
 
@@ -304,7 +309,7 @@ def demonstrate(sandbox):
         demo.ping()
         demo.pvp()
     except Failure:
-        say_logs(demo.running)
+        say_ends(demo.logs)
         raise
 
 
@@ -313,7 +318,8 @@ def attempt(action, *arguments):
     try:
         action(*arguments)
     except (Failure, OSError) as error:
-        say(bold(f"\ndemo: FAILED: {error}"))
+        say()
+        say(bold(f"demo: FAILED: {error}"))
         return False
     return True
 

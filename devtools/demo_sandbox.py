@@ -24,6 +24,7 @@ RUN = "/run/nmx-demo"
 PREFIX = "nmx-demo-"  # of EAL's files
 NOTES = f"{RUN}/notes"
 KILL_AFTER_S = 3
+GIVE_UP_AFTER_S = 10
 COMMAND_S = 60
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -84,17 +85,17 @@ def start_time(pid):
     return None if fields[0] in "ZX" else fields[19]
 
 
-def end_process(pid, start):
-    """SIGTERM, then SIGKILL. @return whether it ran"""
+def end_process(pid, start, kill_time_s):
+    """SIGTERM, from kill_time_s on SIGKILL. @return whether it ran"""
     ran = start_time(pid) == start
-    begin = time.monotonic()
+    give_up_s = max(kill_time_s, time.monotonic()) + GIVE_UP_AFTER_S
     while start_time(pid) == start:
-        late_s = time.monotonic() - begin - KILL_AFTER_S
-        if late_s > KILL_AFTER_S:
+        if time.monotonic() > give_up_s:
             raise Failure(f"process {pid} can't be ended, not even by SIGKILL")
         try:
             # More than once: testpmd forgets a signal that comes while it starts.
-            os.kill(pid, signal.SIGTERM if late_s < 0 else signal.SIGKILL)
+            late = time.monotonic() >= kill_time_s
+            os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
         except ProcessLookupError:
             break
         end = time.monotonic() + 0.2
@@ -266,7 +267,9 @@ class Sandbox:
     def _end_processes(self):
         # The last first: a guest misses a host that is gone.
         noted = [line.split() for line in reversed(self._noted("process"))]
-        return [f"process {pid}" for pid, start in noted if end_process(int(pid), start)]
+        kill_time_s = time.monotonic() + KILL_AFTER_S
+        return [f"process {pid}" for pid, start in noted
+                if end_process(int(pid), start, kill_time_s)]
 
     def _remove_netns(self):
         if not os.path.exists(f"/run/netns/{NETNS}"):
@@ -275,9 +278,10 @@ class Sandbox:
         return [f"namespace {NETNS}"]
 
     def _remove_paths(self):
-        paths = [*hugepage_files(), *glob.glob(f"/run/dpdk/{PREFIX}*"), *self._noted("plugins")]
-        removed = [path for path in paths if remove_path(path)]
-        return removed + [path for path in self._noted("folder") if remove_empty_folder(path)]
+        n_hugepages = sum(map(remove_path, hugepage_files()))
+        removed = [f"{n_hugepages} hugepage files"] if n_hugepages else []
+        removed += filter(remove_path, glob.glob(f"/run/dpdk/{PREFIX}*") + self._noted("plugins"))
+        return removed + list(filter(remove_empty_folder, self._noted("folder")))
 
     def _restore_hugepages(self):
         if not self._noted("hugepages"):

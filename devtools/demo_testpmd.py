@@ -23,11 +23,11 @@ import subprocess
 import termios
 import time
 
-from demo_sandbox import KILL_AFTER_S, PREFIX, Failure
+from demo_sandbox import PREFIX, Failure
 
 PROMPT = "testpmd> "
 START_S = 60
-ANSWER_S = 10
+ANSWER_S = 20
 # Enough for both ports' rings and a burst in each hand, of 2176 bytes each.
 N_MBUFS = 16384
 
@@ -115,7 +115,7 @@ class Testpmd:
     def _why_ended(self):
         """The line of the log that says most, or how the process ended."""
         try:
-            code = self._child.wait(timeout=KILL_AFTER_S)
+            code = self._child.wait(timeout=1)
         except subprocess.TimeoutExpired:
             return f"it left its terminal; see {self.log}"
         if code < 0:
@@ -168,11 +168,11 @@ class Testpmd:
         """Let it end by itself."""
         self.check_running()
         self._write("quit")
-        end = time.monotonic() + KILL_AFTER_S
+        end = time.monotonic() + ANSWER_S
         while self._read_some(end - time.monotonic()):
             pass
         try:
-            self._child.wait(timeout=KILL_AFTER_S)
+            self._child.wait(timeout=max(0.1, end - time.monotonic()))
         except subprocess.TimeoutExpired:
             raise Failure(f"the {self.name}'s testpmd didn't end after \"quit\";"
                           f" see {self.log}") from None

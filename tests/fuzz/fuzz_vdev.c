@@ -116,7 +116,7 @@ write_region(struct vdev_rig *rig, const struct nmx_vfu_access *access, const ui
 static void
 write_register(struct vdev_rig *rig, uint64_t offset, uint32_t value)
 {
-	const struct nmx_vfu_access access = {VDPDK_BAR_SIGNAL, 4, offset};
+	const struct nmx_vfu_access access = { VDPDK_BAR_SIGNAL, 4, offset };
 
 	write_region(rig, &access, (const uint8_t *)&value);
 }
@@ -124,8 +124,8 @@ write_register(struct vdev_rig *rig, uint64_t offset, uint32_t value)
 static void
 draw_access(struct vdev_rig *rig, struct nmx_vfu_access *access)
 {
-	static const uint32_t regions[] = {VDPDK_BAR_SIGNAL, NMX_VFU_REGION_CONFIG,
-		VDPDK_BAR_SIGNAL, NMX_VFU_REGION_CONFIG, VDPDK_BAR_MSIX, 1, 8, NMX_VFU_N_REGIONS};
+	static const uint32_t regions[] = { VDPDK_BAR_SIGNAL, NMX_VFU_REGION_CONFIG,
+		VDPDK_BAR_SIGNAL, NMX_VFU_REGION_CONFIG, VDPDK_BAR_MSIX, 1, 8, NMX_VFU_N_REGIONS };
 	uint8_t draw = fuzz_take8(&rig->input);
 
 	access->region = regions[draw & 7];
@@ -170,7 +170,7 @@ static void
 read_anything(struct vdev_rig *rig)
 {
 	struct nmx_vfu_access access;
-	uint8_t data[16], expected[16] = {0};
+	uint8_t data[16], expected[16] = { 0 };
 	int ret;
 
 	draw_access(rig, &access);
@@ -194,8 +194,8 @@ read_anything(struct vdev_rig *rig)
 static void
 write_status(struct vdev_rig *rig)
 {
-	static const uint32_t values[] = {STATUS_READY, STATUS_RUNNING, 0, VDPDK_STATUS_RUNNING,
-		VDPDK_STATUS_FAILED, STATUS_RUNNING | VDPDK_STATUS_REMOVED};
+	static const uint32_t values[] = { STATUS_READY, STATUS_RUNNING, 0, VDPDK_STATUS_RUNNING,
+		VDPDK_STATUS_FAILED, STATUS_RUNNING | VDPDK_STATUS_REMOVED };
 	uint8_t draw = fuzz_take8(&rig->input);
 
 	write_register(rig, VDPDK_REG_STATUS,
@@ -233,7 +233,7 @@ write_area(struct vdev_rig *rig)
 static void
 set_master(struct vdev_rig *rig, bool on)
 {
-	const struct nmx_vfu_access access = {NMX_VFU_REGION_CONFIG, 1, 4};
+	const struct nmx_vfu_access access = { NMX_VFU_REGION_CONFIG, 1, 4 };
 	const uint8_t command = on ? 6 : 2;
 
 	write_region(rig, &access, &command);
@@ -274,7 +274,7 @@ ring_control(struct vdev_rig *rig)
 	uint8_t draw = fuzz_take8(&rig->input);
 
 	write_register(rig, VDPDK_REG_CONTROL_DOORBELL,
-		draw >= 0xf8 ? fuzz_take32(&rig->input)
+		draw >= 0xf8   ? fuzz_take32(&rig->input)
 		: draw >= 0xf0 ? VDPDK_CONTROL_SLOTS
 			       : draw % 4 * 5);
 }
@@ -397,8 +397,9 @@ use_ticket(struct vdev_rig *rig)
 static void
 scribble(struct vdev_rig *rig)
 {
-	const struct nmx_vfu_access features = {VDPDK_BAR_SIGNAL, 4, VDPDK_REG_DRIVER_FEATURES_LOW};
-	const struct nmx_vfu_access area = {VDPDK_BAR_SIGNAL, 4, VDPDK_REG_CONTROL_AREA_LOW};
+	const struct nmx_vfu_access features = { VDPDK_BAR_SIGNAL, 4,
+		VDPDK_REG_DRIVER_FEATURES_LOW };
+	const struct nmx_vfu_access area = { VDPDK_BAR_SIGNAL, 4, VDPDK_REG_CONTROL_AREA_LOW };
 	const uint32_t unknown_features = ~0u, good_area = (uint32_t)MEMORY_START;
 
 	(void)nmx_vdev_write(rig->vdev, &features, (const uint8_t *)&unknown_features);
@@ -436,7 +437,7 @@ change_client(struct vdev_rig *rig)
 static void
 draw_grant(struct vdev_rig *rig)
 {
-	static const uint16_t n_queue_pairs[] = {10, 1, 8, VDPDK_QUEUE_PAIRS_MAX};
+	static const uint16_t n_queue_pairs[] = { 10, 1, 8, VDPDK_QUEUE_PAIRS_MAX };
 	uint8_t draw = fuzz_take8(&rig->input);
 
 	rig->grant = (struct nmx_vdev_grant){
@@ -451,7 +452,7 @@ draw_grant(struct vdev_rig *rig)
 		.mtu_min = 68,
 		.mtu_max = draw & 8 ? UINT16_MAX : 9000,
 		.mtu = 1500,
-		.mac = {2, 0, 0, 0, 0, 1},
+		.mac = { 2, 0, 0, 0, 0, 1 },
 		.dma_maps_max = 16,
 	};
 }
@@ -477,11 +478,11 @@ start(struct vdev_rig *rig)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const steps[])(struct vdev_rig *rig) = {ring_control, ring_control,
+	static void (*const steps[])(struct vdev_rig * rig) = { ring_control, ring_control,
 		ring_control, use_ticket, use_ticket, bring_up, write_status, write_features,
 		write_area, ring_tx, write_anything, read_anything, remap, set_link, report_fault,
-		remove_device, reset_device, finish_reset, change_client, toggle_master};
-	struct vdev_rig rig = {.input = {data, size}};
+		remove_device, reset_device, finish_reset, change_client, toggle_master };
+	struct vdev_rig rig = { .input = { data, size } };
 
 	rig.memory = vdev_open_memory();
 	vdev_hook_rig(&rig);

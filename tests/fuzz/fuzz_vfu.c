@@ -127,7 +127,7 @@ answer(struct vfu_rig *rig)
 static void
 pass_time(struct vfu_rig *rig)
 {
-	static const uint64_t steps_ms[] = {1, 1000, 1999, 2000, 4999, 5000, 100000};
+	static const uint64_t steps_ms[] = { 1, 1000, 1999, 2000, 4999, 5000, 100000 };
 
 	rig->now_ns += steps_ms[fuzz_choose(&rig->input, 7)] * NMX_NS_PER_MS;
 }
@@ -192,10 +192,10 @@ end(struct vfu_rig *rig)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const steps[])(struct vfu_rig *rig) = {ask, ask, ask, ask, vfu_queue_message,
-		vfu_queue_message, serve, serve_single, answer, answer, pass_time, toggle_nerves,
-		vfu_queue_bytes};
-	struct vfu_rig rig = {.input = {data, size}};
+	static void (*const steps[])(struct vfu_rig * rig) = { ask, ask, ask, ask,
+		vfu_queue_message, vfu_queue_message, serve, serve_single, answer, answer,
+		pass_time, toggle_nerves, vfu_queue_bytes };
+	struct vfu_rig rig = { .input = { data, size } };
 
 	start(&rig);
 	while (!fuzz_is_over(&rig.input) && !rig.is_over)

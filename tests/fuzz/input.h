@@ -22,13 +22,13 @@
 #include <string.h>
 
 /** An oracle: what holds whatever the input is. libFuzzer keeps the input that breaks it. */
-#define FUZZ_CHECK(condition)                                                        \
-	do {                                                                         \
-		if (!(condition)) {                                                  \
+#define FUZZ_CHECK(condition)                                                             \
+	do {                                                                              \
+		if (!(condition)) {                                                       \
 			fprintf(stderr, "%s:%d: oracle broken: %s\n", __FILE__, __LINE__, \
-				#condition);                                         \
-			__builtin_trap();                                            \
-		}                                                                    \
+				#condition);                                              \
+			__builtin_trap();                                                 \
+		}                                                                         \
 	} while (0)
 
 struct fuzz_input {

@@ -264,7 +264,8 @@ start(struct device *device)
 	struct ring_image *image = &device->memory->real;
 	uint8_t draw = fuzz_take8(device->input);
 	uint32_t n = RING_SLOTS_MIN << draw % 7;
-	struct nmx_ring_slot *taken = malloc(n * sizeof(*taken)); /* to the byte, for the sanitizer */
+	struct nmx_ring_slot *taken = malloc(
+		n * sizeof(*taken)); /* to the byte, for the sanitizer */
 
 	free(device->ring.taken);
 	ring_resize_memory(device->memory, n);
@@ -285,9 +286,9 @@ start(struct device *device)
 void
 ring_fuzz_device(struct fuzz_input *input)
 {
-	static void (*const steps[])(struct device *device) = {
-		return_slots, fetch, fetch, complete, complete, arm, take_event, start};
-	struct device device = {.memory = ring_open_memory(input), .input = input};
+	static void (*const steps[])(struct device * device) = { return_slots, fetch, fetch,
+		complete, complete, arm, take_event, start };
+	struct device device = { .memory = ring_open_memory(input), .input = input };
 
 	device.is_tx = fuzz_choose(input, 2) != 0;
 	start(&device);

@@ -152,9 +152,9 @@ start(struct driver *driver)
 void
 ring_fuzz_driver(struct fuzz_input *input)
 {
-	static void (*const steps[])(struct driver *driver) = {
-		reap, submit, submit, look, arm, take_event, reap, start};
-	struct driver driver = {.memory = ring_open_memory(input), .input = input};
+	static void (*const steps[])(struct driver * driver) = { reap, submit, submit, look, arm,
+		take_event, reap, start };
+	struct driver driver = { .memory = ring_open_memory(input), .input = input };
 
 	start(&driver);
 	while (!fuzz_is_over(input)) {

@@ -10,9 +10,14 @@
  * Views of a few regions each, adjacent or with holes, also at both ends of the address space, and
  * one cache for all of them, as a queue has it. The reference looks at all regions and computes in
  * 128 bits. Ranges are chosen round the regions' ends, where mistakes live. No pointer is followed.
+ *
+ * These views belong to no address space. The one that there is serves nmx_mem_translate_fresh(),
+ * as what has been mapped since the view was taken.
  */
 
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "lib/mem/mem.h"
 #include "ring_memory.h"
@@ -22,11 +27,36 @@
 #define REGION_LOG2 40 /* of the largest, so that host addresses can't wrap */
 
 struct map {
+	const struct nmx_mem *mem;
 	struct nmx_mem_view *views[VIEWS];
 	struct nmx_mem_cache cache;
 	struct fuzz_input *input;
 	uint64_t generation;
 };
+
+/** The address space: made once, never changed. */
+static const struct nmx_mem *
+get_mem(void)
+{
+	static const struct nmx_mem_limits limits = { 4, UINT64_C(1) << 20 };
+	static const struct nmx_mem_map maps[] = {
+		{ { 0x10000, 0x10000 }, 0, NMX_MEM_READ | NMX_MEM_WRITE },
+		{ { 0x20000, 0x1000 }, 0, NMX_MEM_READ },
+	};
+	static struct nmx_mem *mem;
+
+	if (mem != NULL)
+		return mem;
+	FUZZ_CHECK(nmx_mem_create(&limits, -1, &mem) == 0);
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+		int file = memfd_create("nmx-fuzz-ring", MFD_CLOEXEC);
+
+		FUZZ_CHECK(ftruncate(file, (off_t)maps[i].range.size) == 0);
+		FUZZ_CHECK(nmx_mem_map(mem, &maps[i], &file) == 0);
+	}
+	nmx_mem_reclaim(mem);
+	return mem;
+}
 
 /** A size of few or many bytes. */
 static uint64_t
@@ -56,8 +86,8 @@ fill_view(struct map *map, struct nmx_mem_view *view)
 		if (region->start < at || region->size - 1 > UINT64_MAX - region->start)
 			break;
 		region->protection = 1 + draw % 3;
-		region->host = (NMX_SHARED uint8_t *)(uintptr_t)(
-			(view->n_regions + UINT64_C(1)) << (REGION_LOG2 + 2));
+		region->host = (NMX_SHARED uint8_t *)(uintptr_t)((view->n_regions + UINT64_C(1))
+								 << (REGION_LOG2 + 2));
 		view->n_regions++;
 		at = region->start + region->size;
 		if (at == 0)
@@ -117,12 +147,20 @@ draw_range(struct map *map, const struct nmx_mem_view *view, uint64_t *address, 
 	*address = region == NULL || draw == 0xff ? fuzz_take64(map->input)
 		   : draw & 1                     ? draw_near(map->input, region->start)
 						  : region->start + region->size / 2;
-	*size = draw & 2            ? fuzz_choose(map->input, 128)
-		: region == NULL    ? fuzz_take64(map->input)
-		: draw % 7 == 0     ? -*address
-				    : draw_near(map->input,
-					      region->size - (*address - region->start));
+	*size = draw & 2         ? fuzz_choose(map->input, 128)
+		: region == NULL ? fuzz_take64(map->input)
+		: draw % 7 == 0  ? -*address
+				 : draw_near(map->input, region->size - (*address - region->start));
 	*size += *size == 0;
+}
+
+/** One of the run's views, or the present one of the address space; never NULL. */
+static const struct nmx_mem_view *
+choose_view(struct map *map)
+{
+	uint32_t i = fuzz_choose(map->input, VIEWS + 1);
+
+	return i == VIEWS || map->views[i] == NULL ? nmx_mem_get_view(map->mem) : map->views[i];
 }
 
 static void
@@ -130,24 +168,33 @@ translate(struct map *map)
 {
 	NMX_SHARED uint8_t *const none = (NMX_SHARED uint8_t *)(uintptr_t)0x5a5a;
 	NMX_SHARED uint8_t *host = none;
-	const struct nmx_mem_view *view = map->views[fuzz_choose(map->input, VIEWS)];
+	const struct nmx_mem_view *view = choose_view(map), *present = nmx_mem_get_view(map->mem);
+	const struct nmx_mem_view *used = view, *aim = fuzz_choose(map->input, 2) ? present : view;
 	uint32_t protection = 1 + fuzz_choose(map->input, 3);
 	uintptr_t expected = (uintptr_t)none;
 	uint64_t address, size;
-	int ret;
+	int ret, expected_ret;
 
-	if (view == NULL)
-		return;
-	draw_range(map, view, &address, &size);
-	ret = nmx_mem_translate(view, &map->cache, address, size, protection, &host);
-	FUZZ_CHECK(ret == translate_slowly(view, address, size, protection, &expected));
-	FUZZ_CHECK((uintptr_t)host == expected);
+	draw_range(map, aim, &address, &size);
+	expected_ret = translate_slowly(view, address, size, protection, &expected);
+	if (aim == view) {
+		ret = nmx_mem_translate(view, &map->cache, address, size, protection, &host);
+	} else {
+		ret = nmx_mem_translate_fresh(
+			map->mem, &used, &map->cache, address, size, protection, &host);
+		FUZZ_CHECK(used == (expected_ret == 0 ? view : present));
+		if (used != view)
+			expected_ret = translate_slowly(
+				present, address, size, protection, &expected);
+	}
+	FUZZ_CHECK(ret == expected_ret && (uintptr_t)host == expected);
 }
 
 void
 ring_fuzz_translation(struct fuzz_input *input)
 {
-	struct map map = {.input = input};
+	/* Generations unlike those of the address space. */
+	struct map map = { .mem = get_mem(), .input = input, .generation = UINT64_C(1) << 32 };
 
 	while (!fuzz_is_over(input)) {
 		if (fuzz_once_in(input, 8))

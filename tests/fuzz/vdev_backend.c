@@ -63,8 +63,8 @@ on_stop(void *context, uint16_t direction, uint16_t index, struct nmx_vdev_ticke
 {
 	struct vdev_rig *rig = context;
 	struct vdev_step *step = note_call(rig, VDPDK_OP_QUEUE_STOP);
-	const struct vdev_ticket given = {
-		ticket, rig->model.life, rig->model.slot[step->slot].done_seq};
+	const struct vdev_ticket given = { ticket, rig->model.life,
+		rig->model.slot[step->slot].done_seq };
 	struct vdpdk_queue_stop asked;
 	uint8_t draw;
 

@@ -25,18 +25,18 @@ vdev_hook_rig(struct vdev_rig *rig)
 static const struct {
 	uint16_t op, length;
 } operations[] = {
-	{VDPDK_OP_QUEUE_STOP, sizeof(struct vdpdk_queue_stop)},
-	{VDPDK_OP_QUEUE_STOP, sizeof(struct vdpdk_queue_stop)},
-	{VDPDK_OP_QUEUE_START, sizeof(struct vdpdk_queue_start)},
-	{VDPDK_OP_QUEUE_START, sizeof(struct vdpdk_queue_start)},
-	{VDPDK_OP_MAC_SET, sizeof(struct vdpdk_mac)},
-	{VDPDK_OP_MTU_SET, sizeof(struct vdpdk_mtu)},
-	{VDPDK_OP_STATS_GET, sizeof(struct vdpdk_stats_get)},
-	{VDPDK_OP_INFO_GET, 0},
-	{VDPDK_OP_LINK_GET, 0},
-	{VDPDK_OP_STATS_RESET, 0},
-	{VDPDK_OP_MAC_ADD, 8},
-	{VDPDK_OP_FLOW_CREATE, 64},
+	{ VDPDK_OP_QUEUE_STOP, sizeof(struct vdpdk_queue_stop) },
+	{ VDPDK_OP_QUEUE_STOP, sizeof(struct vdpdk_queue_stop) },
+	{ VDPDK_OP_QUEUE_START, sizeof(struct vdpdk_queue_start) },
+	{ VDPDK_OP_QUEUE_START, sizeof(struct vdpdk_queue_start) },
+	{ VDPDK_OP_MAC_SET, sizeof(struct vdpdk_mac) },
+	{ VDPDK_OP_MTU_SET, sizeof(struct vdpdk_mtu) },
+	{ VDPDK_OP_STATS_GET, sizeof(struct vdpdk_stats_get) },
+	{ VDPDK_OP_INFO_GET, 0 },
+	{ VDPDK_OP_LINK_GET, 0 },
+	{ VDPDK_OP_STATS_RESET, 0 },
+	{ VDPDK_OP_MAC_ADD, 8 },
+	{ VDPDK_OP_FLOW_CREATE, 64 },
 };
 
 static uint32_t
@@ -48,8 +48,7 @@ draw_seq(struct vdev_rig *rig, uint32_t slot, uint32_t now)
 		return rig->model.slot[slot].done_seq + 1;
 	if (draw < 0xf0)
 		return now;
-	return draw < 0xf8 ? rig->model.slot[slot].done_seq + (draw & 3)
-			   : fuzz_take32(&rig->input);
+	return draw < 0xf8 ? rig->model.slot[slot].done_seq + (draw & 3) : fuzz_take32(&rig->input);
 }
 
 static void
@@ -59,10 +58,10 @@ draw_line(struct vdev_rig *rig, struct vdpdk_slot_driver *line)
 	uint32_t i = (draw >> 1) % (sizeof(operations) / sizeof(operations[0]));
 
 	memset(line, odd, sizeof(*line));
-	line->op = odd >= 0xf8 ? fuzz_take32(&rig->input)
+	line->op = odd >= 0xf8   ? fuzz_take32(&rig->input)
 		   : odd >= 0xf0 ? fuzz_take16(&rig->input)
 				 : operations[i].op;
-	line->length = (odd & 0x0e) == 0x0e ? fuzz_choose(&rig->input, 1024)
+	line->length = (odd & 0x0e) == 0x0e   ? fuzz_choose(&rig->input, 1024)
 		       : (odd & 0x0e) == 0x0c ? operations[i].length + 1u - 2u * (odd & 1)
 		       : (odd & 0x1e) == 0x0a ? fuzz_take32(&rig->input)
 					      : operations[i].length;
@@ -92,7 +91,7 @@ draw_queue_start(struct vdev_rig *rig, struct vdpdk_queue_start *start)
 static void
 draw_mtu(struct vdev_rig *rig, struct vdpdk_mtu *mtu)
 {
-	const uint32_t limits[] = {rig->grant.mtu_min, rig->grant.mtu_max, 65536 + 1500, 1500};
+	const uint32_t limits[] = { rig->grant.mtu_min, rig->grant.mtu_max, 65536 + 1500, 1500 };
 	uint8_t draw = fuzz_take8(&rig->input);
 
 	mtu->mtu = limits[draw & 3] + (draw >> 2) % 3 - 1;
@@ -109,7 +108,7 @@ draw_body(struct vdev_rig *rig, uint32_t op, uint8_t *body, size_t size)
 		struct vdpdk_mtu mtu;
 		struct vdpdk_stats_get stats;
 		uint8_t bytes[VDPDK_REQUEST_BODY_BYTES];
-	} all = {.bytes = {0}};
+	} all = { .bytes = { 0 } };
 
 	FUZZ_CHECK(size <= sizeof(all));
 	if (op == VDPDK_OP_QUEUE_START) {

@@ -5,10 +5,11 @@
 /**
  * Guest memory of fuzz_vdev.
  *
- * A file, mapped by the device through lib/mem in two pieces, and a second time by the target, which
- * reaches it whatever the device may. Everything beside the pieces has no access, so a byte written
- * there is a fault; one written elsewhere in them differs from `expected`. The address space lives
- * as long as the process; an anchor far behind keeps its window when both pieces are unmapped.
+ * A file, mapped by the device through lib/mem in two pieces, and a second time by the target,
+ * which reaches it whatever the device may. Everything beside the pieces has no access, so a byte
+ * written there is a fault; one written elsewhere in them differs from `expected`. The address
+ * space lives as long as the process; an anchor far behind keeps its window when both pieces are
+ * unmapped.
  */
 
 #include <sys/eventfd.h>
@@ -26,7 +27,7 @@ static int file = -1;
 static void
 map(uint64_t start, uint64_t size, uint64_t offset, uint32_t protection)
 {
-	struct nmx_mem_map wanted = {{start, size}, offset, protection};
+	struct nmx_mem_map wanted = { { start, size }, offset, protection };
 	int fd = dup(file);
 
 	FUZZ_CHECK(nmx_mem_map(memory.mem, &wanted, &fd) == 0);
@@ -35,16 +36,16 @@ map(uint64_t start, uint64_t size, uint64_t offset, uint32_t protection)
 static void
 create_memory(void)
 {
-	static const struct nmx_mem_limits limits = {16, UINT64_C(1) << 30};
-	struct nmx_mem_cache cache = {0};
+	static const struct nmx_mem_limits limits = { 16, UINT64_C(1) << 30 };
+	struct nmx_mem_cache cache = { 0 };
 	NMX_SHARED uint8_t *host;
 
 	file = memfd_create("nmx-fuzz-vdev", MFD_CLOEXEC);
 	FUZZ_CHECK(ftruncate(file, MEMORY_BYTES) == 0);
 	memory.guest = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 	FUZZ_CHECK(memory.guest != MAP_FAILED);
-	FUZZ_CHECK(nmx_mem_create(&limits, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), &memory.mem) ==
-		   0);
+	FUZZ_CHECK(
+		nmx_mem_create(&limits, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), &memory.mem) == 0);
 	map(ANCHOR_START, NMX_MEM_PAGE_BYTES, 0, NMX_MEM_READ);
 	FUZZ_CHECK(nmx_mem_translate(nmx_mem_get_view(memory.mem), &cache, ANCHOR_START, 1,
 			   NMX_MEM_READ, &host) == 0);
@@ -66,7 +67,7 @@ vdev_open_memory(void)
 void
 vdev_map_piece(struct vdev_memory *m, uint32_t piece, uint32_t protection)
 {
-	const struct nmx_range range = {MEMORY_START + piece * PIECE_BYTES, PIECE_BYTES};
+	const struct nmx_range range = { MEMORY_START + piece * PIECE_BYTES, PIECE_BYTES };
 
 	if (m->protection[piece] == protection)
 		return;

@@ -48,7 +48,7 @@ get_writable(uint64_t offset)
 static void
 read_config(struct vdev_rig *rig, uint32_t start, uint32_t size, uint8_t *config)
 {
-	const struct nmx_vfu_access access = {NMX_VFU_REGION_CONFIG, size, start};
+	const struct nmx_vfu_access access = { NMX_VFU_REGION_CONFIG, size, start };
 
 	FUZZ_CHECK(nmx_vdev_read(rig->vdev, &access, config) == 0);
 }
@@ -165,8 +165,7 @@ vdev_model_powers_on(struct vdev_rig *rig)
 }
 
 void
-vdev_model_writes_config(
-	struct vdev_rig *rig, uint64_t offset, const uint8_t *data, uint32_t count)
+vdev_model_writes_config(struct vdev_rig *rig, uint64_t offset, const uint8_t *data, uint32_t count)
 {
 	uint8_t *config = rig->model.config;
 	bool was_master = (config[COMMAND] & COMMAND_MASTER) != 0, resets = false;
@@ -276,7 +275,7 @@ check_config(struct vdev_rig *rig, uint32_t start, uint32_t size)
 void
 vdev_end_step(struct vdev_rig *rig)
 {
-	const struct nmx_vfu_access access = {VDPDK_BAR_SIGNAL, 4, VDPDK_REG_STATUS};
+	const struct nmx_vfu_access access = { VDPDK_BAR_SIGNAL, 4, VDPDK_REG_STATUS };
 	struct vdev_model *model = &rig->model;
 	const struct vdev_step *step = &rig->step;
 	bool runs = vdev_model_runs(model);

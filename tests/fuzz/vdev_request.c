@@ -20,10 +20,9 @@ is_queue_start_good(const struct vdev_rig *rig)
 	memcpy(&start, rig->step.body, sizeof(start));
 	if (start.flags == VDPDK_QUEUE_SCATTER && (start.direction != 0 || !scatters))
 		return false;
-	return start.direction <= 1 && start.index < rig->grant.n_queue_pairs &&
-	       start.flags <= 1 && start.ring_address % VDPDK_RING_ALIGN == 0 &&
-	       start.reserved == 0 && __builtin_popcount(start.n_slots) == 1 &&
-	       start.n_slots >= VDPDK_RING_SLOTS_MIN &&
+	return start.direction <= 1 && start.index < rig->grant.n_queue_pairs && start.flags <= 1 &&
+	       start.ring_address % VDPDK_RING_ALIGN == 0 && start.reserved == 0 &&
+	       __builtin_popcount(start.n_slots) == 1 && start.n_slots >= VDPDK_RING_SLOTS_MIN &&
 	       start.n_slots <= UINT32_C(1) << rig->grant.ring_max_log2;
 }
 
@@ -68,14 +67,14 @@ static const struct {
 	uint32_t good;
 	bool (*is_good)(const struct vdev_rig *rig); /* NULL: whenever its length is right */
 } operations[] = {
-	{VDPDK_OP_INFO_GET, 0, OWN_ANSWER, NULL},
-	{VDPDK_OP_LINK_GET, 0, OWN_ANSWER, NULL},
-	{VDPDK_OP_STATS_GET, 8, BACKEND_ANSWER, is_stats_get_good},
-	{VDPDK_OP_STATS_RESET, 0, BACKEND_ANSWER, NULL},
-	{VDPDK_OP_QUEUE_START, 24, BACKEND_ANSWER, is_queue_start_good},
-	{VDPDK_OP_QUEUE_STOP, 8, BACKEND_ANSWER, is_queue_stop_good},
-	{VDPDK_OP_MAC_SET, 8, BACKEND_ANSWER, is_mac_good},
-	{VDPDK_OP_MTU_SET, 8, BACKEND_ANSWER, is_mtu_good},
+	{ VDPDK_OP_INFO_GET, 0, OWN_ANSWER, NULL },
+	{ VDPDK_OP_LINK_GET, 0, OWN_ANSWER, NULL },
+	{ VDPDK_OP_STATS_GET, 8, BACKEND_ANSWER, is_stats_get_good },
+	{ VDPDK_OP_STATS_RESET, 0, BACKEND_ANSWER, NULL },
+	{ VDPDK_OP_QUEUE_START, 24, BACKEND_ANSWER, is_queue_start_good },
+	{ VDPDK_OP_QUEUE_STOP, 8, BACKEND_ANSWER, is_queue_stop_good },
+	{ VDPDK_OP_MAC_SET, 8, BACKEND_ANSWER, is_mac_good },
+	{ VDPDK_OP_MTU_SET, 8, BACKEND_ANSWER, is_mtu_good },
 };
 
 /** The known operations that this device doesn't offer, by range. */
@@ -121,7 +120,7 @@ void
 vdev_model_answers(
 	struct vdev_rig *rig, uint32_t slot, uint32_t answer, const void *body, uint32_t length)
 {
-	struct vdpdk_slot_device line = {.status = answer, .length = length};
+	struct vdpdk_slot_device line = { .status = answer, .length = length };
 	struct vdev_model *model = &rig->model;
 	uint64_t at = model->area + offsetof(struct vdpdk_control_area, slot) +
 		      slot * sizeof(struct vdpdk_slot);
@@ -155,7 +154,7 @@ answer_info(struct vdev_rig *rig)
 static void
 answer_stats(struct vdev_rig *rig)
 {
-	struct vdpdk_stats stats = {0};
+	struct vdpdk_stats stats = { 0 };
 	struct vdpdk_stats_get get;
 
 	memcpy(&get, rig->step.body, sizeof(get));

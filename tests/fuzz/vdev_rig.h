@@ -20,15 +20,15 @@
 #include "input.h"
 #include "lib/vdev/vdev.h"
 
-#define STATUS_READY     VDPDK_STATUS_FEATURES_OK
-#define STATUS_RUNNING   (VDPDK_STATUS_FEATURES_OK | VDPDK_STATUS_RUNNING)
-#define CONFIG_BYTES     256
-#define N_TICKETS        32
-#define N_PIECES         2
-#define PIECE_BYTES      (4 * NMX_MEM_PAGE_BYTES)
-#define MEMORY_BYTES     (N_PIECES * PIECE_BYTES)
-#define MEMORY_START     UINT64_C(0x10000000) /* the guest's address of it */
-#define NO_SLOT          VDPDK_CONTROL_SLOTS
+#define STATUS_READY   VDPDK_STATUS_FEATURES_OK
+#define STATUS_RUNNING (VDPDK_STATUS_FEATURES_OK | VDPDK_STATUS_RUNNING)
+#define CONFIG_BYTES   256
+#define N_TICKETS      32
+#define N_PIECES       2
+#define PIECE_BYTES    (4 * NMX_MEM_PAGE_BYTES)
+#define MEMORY_BYTES   (N_PIECES * PIECE_BYTES)
+#define MEMORY_START   UINT64_C(0x10000000) /* the guest's address of it */
+#define NO_SLOT        VDPDK_CONTROL_SLOTS
 
 /** Guest memory: two pieces, mapped or not, which a control area may lie across. */
 struct vdev_memory {
@@ -148,8 +148,8 @@ bool vdev_is_request_for_backend(const struct vdev_rig *rig, uint32_t op);
 /** The control doorbell is about to ring: may the device look at the slot? */
 void vdev_model_rings(struct vdev_rig *rig, uint32_t slot);
 /** The model answers a slot. */
-void vdev_model_answers(struct vdev_rig *rig, uint32_t slot, uint32_t answer, const void *body,
-	uint32_t length);
+void vdev_model_answers(
+	struct vdev_rig *rig, uint32_t slot, uint32_t answer, const void *body, uint32_t length);
 /** The control doorbell has rung: what it has come to. */
 void vdev_model_takes_request(struct vdev_rig *rig);
 

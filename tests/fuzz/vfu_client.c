@@ -145,7 +145,7 @@ static const char *const texts[] = {
 uint32_t
 vfu_get_fds_max(const uint8_t *body, size_t size)
 {
-	static const uint32_t fds_max[] = {16, 128, 1, 1};
+	static const uint32_t fds_max[] = { 16, 128, 1, 1 };
 	const size_t head = sizeof(struct nmx_vfu_version);
 
 	if (size == head)
@@ -161,8 +161,8 @@ static void
 draw_version(struct vfu_rig *rig, struct draft *draft)
 {
 	uint8_t draw = fuzz_take8(&rig->input), i = (draw & 15) % 13;
-	struct nmx_vfu_version version = {draw >= 0xf0, draw >> 4};
-	char raw[48] = {0};
+	struct nmx_vfu_version version = { draw >= 0xf0, draw >> 4 };
+	char raw[48] = { 0 };
 
 	put(draft, &version, draw >= 0xe0 && draw < 0xe4 ? 3 : sizeof(version));
 	if (i == 12) /* SPDK's: no text */
@@ -193,7 +193,7 @@ static void
 draw_unmap(struct vfu_rig *rig, struct draft *draft)
 {
 	uint8_t draw = fuzz_take8(&rig->input);
-	struct nmx_vfu_dma_unmap unmap = {.argsz = draw_argsz(rig, sizeof(unmap))};
+	struct nmx_vfu_dma_unmap unmap = { .argsz = draw_argsz(rig, sizeof(unmap)) };
 
 	unmap.flags = draw < 0xc0 ? 0 : draw < 0xe0 ? NMX_VFU_UNMAP_ALL : draw & 3;
 	if (!(draw & 0x40)) {
@@ -207,9 +207,9 @@ draw_unmap(struct vfu_rig *rig, struct draft *draft)
 static void
 draw_query(struct vfu_rig *rig, struct draft *draft)
 {
-	static const uint8_t sizes[] = {16, 32, 16, 16};
+	static const uint8_t sizes[] = { 16, 32, 16, 16 };
 	uint16_t command = draft->header.command;
-	uint32_t words[8] = {0};
+	uint32_t words[8] = { 0 };
 
 	draft->size = sizes[command - NMX_VFU_GET_INFO];
 	words[0] = draw_argsz(rig, draft->size);
@@ -226,7 +226,7 @@ static void
 draw_set_irqs(struct vfu_rig *rig, struct draft *draft)
 {
 	uint8_t draw = fuzz_take8(&rig->input);
-	struct nmx_vfu_set_irqs set = {.argsz = draw_argsz(rig, sizeof(set))};
+	struct nmx_vfu_set_irqs set = { .argsz = draw_argsz(rig, sizeof(set)) };
 	uint8_t chosen[N_VECTORS + 1];
 
 	set.flags = NMX_VFU_IRQ_TRIGGER | 1u << (draw & 3);
@@ -249,8 +249,8 @@ draw_set_irqs(struct vfu_rig *rig, struct draft *draft)
 static void
 draw_access(struct vfu_rig *rig, struct draft *draft)
 {
-	static const uint32_t counts[] = {4, 1, 8, 0, 64, 256, 4096, NMX_VFU_DATA_BYTES_MAX,
-		NMX_VFU_DATA_BYTES_MAX + 1, UINT32_MAX};
+	static const uint32_t counts[] = { 4, 1, 8, 0, 64, 256, 4096, NMX_VFU_DATA_BYTES_MAX,
+		NMX_VFU_DATA_BYTES_MAX + 1, UINT32_MAX };
 	uint8_t draw = fuzz_take8(&rig->input);
 	struct nmx_vfu_region_access access = {
 		.offset = draw & 0x80 ? draw_number(rig) : 0,
@@ -316,7 +316,8 @@ spoil(struct vfu_rig *rig, struct draft *draft)
 		break;
 	case 2: /* shorter or longer, header and body alike */
 		draft->size = fuzz_choose(&rig->input, 64);
-		draft->header.size = (uint32_t)(sizeof(draft->header) + draft->size + draft->zeroes);
+		draft->header.size = (uint32_t)(sizeof(draft->header) + draft->size +
+						draft->zeroes);
 		break;
 	case 3: /* the header alone says so */
 		draft->header.size += fuzz_take8(&rig->input) - 128u;
@@ -369,7 +370,7 @@ queue_draft(struct vfu_rig *rig, const struct draft *draft, size_t fds_at)
 static void
 queue_command(struct vfu_rig *rig, uint16_t command)
 {
-	struct draft draft = {.header = {.id = ++rig->serial, .command = command}};
+	struct draft draft = { .header = { .id = ++rig->serial, .command = command } };
 	size_t fds_at;
 
 	draft.kind = KIND_MEMFD;
@@ -382,10 +383,10 @@ queue_command(struct vfu_rig *rig, uint16_t command)
 void
 vfu_queue_message(struct vfu_rig *rig)
 {
-	static const uint8_t commands[] = {NMX_VFU_RESET, NMX_VFU_DMA_MAP, NMX_VFU_DMA_MAP,
+	static const uint8_t commands[] = { NMX_VFU_RESET, NMX_VFU_DMA_MAP, NMX_VFU_DMA_MAP,
 		NMX_VFU_DMA_UNMAP, NMX_VFU_GET_INFO, NMX_VFU_GET_REGION_INFO,
-		NMX_VFU_GET_REGION_IO_FDS, NMX_VFU_GET_IRQ_INFO, NMX_VFU_SET_IRQS,
-		NMX_VFU_SET_IRQS, NMX_VFU_REGION_READ, NMX_VFU_REGION_WRITE};
+		NMX_VFU_GET_REGION_IO_FDS, NMX_VFU_GET_IRQ_INFO, NMX_VFU_SET_IRQS, NMX_VFU_SET_IRQS,
+		NMX_VFU_REGION_READ, NMX_VFU_REGION_WRITE };
 	uint8_t draw = fuzz_take8(&rig->input);
 
 	queue_command(rig, draw < 0xf0 ? commands[draw % sizeof(commands)] : draw - 0xf0);

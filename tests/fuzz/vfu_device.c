@@ -16,11 +16,11 @@
 
 /** Regions of all sorts: small, read only, write only, huge. */
 const struct nmx_vfu_device vfu_device = {
-	.region[0] = {RW, 4096},
-	.region[1] = {NMX_VFU_REGION_READABLE, 64},
-	.region[2] = {NMX_VFU_REGION_WRITABLE, 64},
-	.region[4] = {RW, UINT64_MAX},
-	.region[NMX_VFU_REGION_CONFIG] = {RW, 256},
+	.region[0] = { RW, 4096 },
+	.region[1] = { NMX_VFU_REGION_READABLE, 64 },
+	.region[2] = { NMX_VFU_REGION_WRITABLE, 64 },
+	.region[4] = { RW, UINT64_MAX },
+	.region[NMX_VFU_REGION_CONFIG] = { RW, 256 },
 	.n_vectors[NMX_VFU_IRQ_MSIX] = N_VECTORS,
 	.n_vectors[NMX_VFU_IRQ_ERR] = 1,
 	.dma_maps_max = 100,
@@ -81,7 +81,7 @@ note_call(struct vfu_rig *rig, uint16_t command, bool is_first)
 static int
 draw_result(struct vfu_rig *rig, bool may_be_late)
 {
-	static const int errors[] = {-EINVAL, -EEXIST, -ENOENT, -ENOSPC, -EACCES, -ENOMEM};
+	static const int errors[] = { -EINVAL, -EEXIST, -ENOENT, -ENOSPC, -EACCES, -ENOMEM };
 	uint8_t draw = fuzz_take8(&rig->input);
 
 	rig->request->result = draw < 0x80 ? 0 : errors[draw % 6];
@@ -229,7 +229,7 @@ on_list(void *context, uint32_t region, struct nmx_vfu_doorbell *list, uint32_t 
 	rig->request->result = 0;
 	rig->request->n_listed = region == 0 ? rig->n_doorbells : 0;
 	for (uint32_t i = 0; i < rig->request->n_listed; i++)
-		list[i] = (struct nmx_vfu_doorbell){4 * i, 4, vfu_get_template(i % N_KINDS)};
+		list[i] = (struct nmx_vfu_doorbell){ 4 * i, 4, vfu_get_template(i % N_KINDS) };
 	return rig->request->n_listed;
 }
 

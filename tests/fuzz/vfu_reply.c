@@ -58,9 +58,8 @@ check_version(const struct vfu_rig *rig)
 static void
 check_info(const struct vfu_rig *rig)
 {
-	const struct nmx_vfu_device_info info = {
-		sizeof(info), NMX_VFU_DEVICE_RESET | NMX_VFU_DEVICE_PCI, NMX_VFU_N_REGIONS,
-		NMX_VFU_N_IRQS};
+	const struct nmx_vfu_device_info info = { sizeof(info),
+		NMX_VFU_DEVICE_RESET | NMX_VFU_DEVICE_PCI, NMX_VFU_N_REGIONS, NMX_VFU_N_IRQS };
 
 	check_body(rig, &info, sizeof(info));
 }
@@ -110,7 +109,7 @@ check_io_fds(const struct vfu_rig *rig)
 	body.head.argsz = (uint32_t)(sizeof(body.head) + n * sizeof(body.entry[0]));
 	body.head.count = n;
 	for (uint32_t i = 0; i < n; i++)
-		body.entry[i] = (struct nmx_vfu_io_fd){.offset = 4 * i, .size = 4, .fd_index = i};
+		body.entry[i] = (struct nmx_vfu_io_fd){ .offset = 4 * i, .size = 4, .fd_index = i };
 	check_body(rig, &body, asked < body.head.argsz ? sizeof(body.head) : body.head.argsz);
 	FUZZ_CHECK(rig->reply->n_fds == (asked < body.head.argsz ? 0 : n));
 	FUZZ_CHECK(rig->reply->n_fds <= rig->client_fds_max);
@@ -226,8 +225,8 @@ check_reply(struct vfu_rig *rig)
 }
 
 void
-vfu_take_reply(struct vfu_rig *rig, const uint8_t *bytes, size_t size, const int *fds,
-	unsigned int n_fds)
+vfu_take_reply(
+	struct vfu_rig *rig, const uint8_t *bytes, size_t size, const int *fds, unsigned int n_fds)
 {
 	struct vfu_reply *reply = rig->reply;
 

@@ -8,10 +8,10 @@
  * Theory of operation
  *
  * The client (vfu_client.c) puts messages, whole or broken, into a queue of bytes; descriptors lie
- * at places of it, as they do in a socket. The transport (vfu_transport.c) hands both out in pieces,
- * and finds the messages in what it hands out on its own: `request` is what the server must be busy
- * with. The device (vfu_device.c) judges each call by it, and what the server sends is judged by
- * both (vfu_reply.c).
+ * at places of it, as they do in a socket. The transport (vfu_transport.c) hands both out in
+ * pieces, and finds the messages in what it hands out on its own: `request` is what the server must
+ * be busy with. The device (vfu_device.c) judges each call by it, and what the server sends is
+ * judged by both (vfu_reply.c).
  *
  * Every descriptor of the queue is a duplicate, made for it. Its number is noted; when all is over
  * and the device has closed what it took, none of the numbers may be open.
@@ -32,7 +32,7 @@
 #define N_MAPS       8
 #define N_VECTORS    20 /* more than one message can connect */
 #define N_DOORBELLS  NMX_VFU_REPLY_FDS_MAX
-#define N_KINDS      6  /* of descriptors; the first is an eventfd, the second a memfd */
+#define N_KINDS      6 /* of descriptors; the first is an eventfd, the second a memfd */
 #define KIND_EVENTFD 0
 #define KIND_MEMFD   1
 
@@ -131,8 +131,8 @@ void vfu_end_device(struct vfu_rig *rig);
 /** True while the request's reply is due: whole, not answered, and one is wanted. */
 bool vfu_owes_reply(const struct vfu_rig *rig);
 /** The server has sent these. */
-void vfu_take_reply(struct vfu_rig *rig, const uint8_t *bytes, size_t size, const int *fds,
-	unsigned int n_fds);
+void vfu_take_reply(
+	struct vfu_rig *rig, const uint8_t *bytes, size_t size, const int *fds, unsigned int n_fds);
 /** The request is done with. */
 void vfu_forget_request(struct vfu_rig *rig);
 

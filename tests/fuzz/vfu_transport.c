@@ -28,8 +28,8 @@ vfu_drop_queue(struct vfu_rig *rig)
 	struct vfu_queue *queue = rig->queue;
 
 	for (; queue->first_mark < queue->n_marks; queue->first_mark++)
-		close_fds(queue->marks[queue->first_mark].fds,
-			queue->marks[queue->first_mark].n_fds);
+		close_fds(
+			queue->marks[queue->first_mark].fds, queue->marks[queue->first_mark].n_fds);
 	queue->start = queue->end = 0;
 	queue->first_mark = queue->n_marks = 0;
 }

@@ -24,7 +24,7 @@
 
 #include "tnic_report.h"
 
-static char folder[] = "/tmp/tnic_file_test.XXXXXX";
+static char folder[] = "/var/tmp/nmx-tnic-test-XXXXXX";
 static char path[sizeof(folder) + 2];
 
 static int
