@@ -21,6 +21,8 @@
 #define VDPDK_RING_SLOTS_MAX 4096
 /** Data segments of a frame from the guest; an offload record comes on top. */
 #define VDPDK_TX_SEGMENTS_MAX 32
+/** Slots of a frame to the guest: one that needs more is dropped as too long. */
+#define VDPDK_RX_SEGMENTS_MAX 16
 /** Bytes of a segment; of a frame at least. */
 #define VDPDK_SEGMENT_BYTES_MAX 65535
 #define VDPDK_FRAME_BYTES_MIN   14
@@ -36,8 +38,7 @@ struct vdpdk_ring_driver {
 /** Line 1, written by the device. */
 struct vdpdk_ring_device {
 	uint32_t event_seq; /* Tx: ring me at the next submission; 0 = no. Rx: reserved, 0 */
-	uint16_t state;     /* VDPDK_QUEUE_STATE_* */
-	uint16_t reason;    /* VDPDK_FAULT_* */
+	uint32_t state;     /* one aligned access: VDPDK_QUEUE_STATE_*:16 VDPDK_FAULT_*:16 */
 	uint8_t reserved[56];
 };
 
@@ -50,6 +51,11 @@ struct vdpdk_ring_header {
 #define VDPDK_QUEUE_STATE_RUNNING 1
 /** QUEUE_STOP, then QUEUE_START clears it. */
 #define VDPDK_QUEUE_STATE_ERROR 2
+
+/** The word `state` and its parts. */
+#define VDPDK_QUEUE_STATE_WORD(state, fault) ((uint32_t)(state) | (uint32_t)(fault) << 16)
+#define VDPDK_QUEUE_STATE(word)              ((uint16_t)(word))
+#define VDPDK_QUEUE_FAULT(word)              ((uint16_t)((word) >> 16))
 
 /** Why a queue is in error. */
 #define VDPDK_FAULT_NONE      0
@@ -148,7 +154,6 @@ VDPDK_ASSERT_OFFSET(vdpdk_ring_driver, reserved, 4);
 VDPDK_ASSERT_SIZE(vdpdk_ring_device, 64);
 VDPDK_ASSERT_OFFSET(vdpdk_ring_device, event_seq, 0);
 VDPDK_ASSERT_OFFSET(vdpdk_ring_device, state, 4);
-VDPDK_ASSERT_OFFSET(vdpdk_ring_device, reason, 6);
 VDPDK_ASSERT_OFFSET(vdpdk_ring_device, reserved, 8);
 
 VDPDK_ASSERT_SIZE(vdpdk_ring_header, 128);

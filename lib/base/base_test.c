@@ -2,6 +2,8 @@
  * Copyright (c) 2026 nicmux contributors
  */
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,12 +11,14 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "lib/base/bracket.h"
 #include "lib/base/clock.h"
+#include "lib/base/discard.h"
 #include "lib/base/fd.h"
 #include "lib/base/grace.h"
 #include "lib/base/range.h"
@@ -189,6 +193,55 @@ grace_periods_begin_after_they_were_asked_for(void **unused)
 	nmx_base_leave_bracket(&b);
 }
 
+/** A descriptor that takes a while to close: a lingering socket whose peer reads nothing. */
+static int
+make_lingering_socket(int *ret_peer)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 1 };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	static const char bytes[65536];
+
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, size), 0);
+	*ret_peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(*ret_peer >= 0);
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	nmx_base_close_fd(&listener);
+	return fd;
+}
+
+static void
+discarding_does_not_wait(void **unused)
+{
+	struct nmx_bin *bin = nmx_base_create_bin();
+	uint64_t begin_ns;
+	int fds[3], peer;
+
+	(void)unused;
+	assert_non_null(bin);
+	assert_true(nmx_base_is_bin_empty(bin));
+	fds[0] = fds[2] = -1;
+	fds[1] = make_lingering_socket(&peer);
+	begin_ns = nmx_base_read_clock_ns();
+	nmx_base_discard_fds(bin, fds, 3);
+	assert_int_equal(fds[1], -1);
+	assert_false(nmx_base_is_bin_empty(bin));
+	assert_true(nmx_base_read_clock_ns() - begin_ns < NMX_NS_PER_S / 2);
+	while (!nmx_base_is_bin_empty(bin))
+		usleep(1000);
+	assert_true(nmx_base_read_clock_ns() - begin_ns > NMX_NS_PER_S / 2);
+	nmx_base_release_bin(bin);
+	nmx_base_close_fd(&peer);
+}
+
 int
 main(void)
 {
@@ -199,6 +252,7 @@ main(void)
 		cmocka_unit_test(deadlines_round_up),
 		cmocka_unit_test(withdrawn_state_is_not_seen_after_quiet),
 		cmocka_unit_test(grace_periods_begin_after_they_were_asked_for),
+		cmocka_unit_test(discarding_does_not_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,8 +69,10 @@ nmx_base_leave_bracket(struct nmx_bracket *bracket)
  * Step (4), once for any number of brackets and published changes.
  *
  * Context: control thread. One system call.
+ * @return false: the kernel refuses now what it granted before (no memory, a filter set later);
+ *         nothing may be concluded, try again
  */
-void nmx_base_fence_brackets(void);
+bool nmx_base_fence_brackets(void);
 
 /** Step (5): what the word is now. Call after nmx_base_fence_brackets(). */
 static inline uint32_t

@@ -5,6 +5,7 @@
 #include "fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +26,13 @@ nmx_base_close_fds(int *fds, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
 		nmx_base_close_fd(&fds[i]);
+}
+
+bool
+nmx_base_is_memory(int fd)
+{
+	/* Only these two kinds of files have seals, also where sealing is forbidden. */
+	return fcntl(fd, F_GET_SEALS) >= 0;
 }
 
 bool

@@ -28,6 +28,12 @@ nmx_base_take_fd(int *fd)
 }
 
 /**
+ * True if fd, which a peer passed, is a file of memory: of tmpfs (a memfd, /dev/shm) or hugetlbfs.
+ * Asks nothing of the file's file system, which may be the peer's own.
+ */
+bool nmx_base_is_memory(int fd);
+
+/**
  * True if fd, which a peer passed, is an eventfd: writing 8 bytes to anything else of a peer's
  * choice (a pipe, a file, our own socket) is not ours to do.
  */

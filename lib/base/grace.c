@@ -21,13 +21,15 @@ nmx_base_ask_grace(struct nmx_grace *grace)
 	return grace->wanted;
 }
 
-static void
+static bool
 begin_period(struct nmx_grace *grace)
 {
+	if (!nmx_base_fence_brackets())
+		return false;
 	grace->started++;
-	nmx_base_fence_brackets();
 	for (uint32_t i = 0; i < grace->n; i++)
 		grace->seen[i] = nmx_base_read_bracket(grace->brackets[i]);
+	return true;
 }
 
 static bool
@@ -45,8 +47,8 @@ void
 nmx_base_advance_grace(struct nmx_grace *grace)
 {
 	while (!nmx_base_is_grace_idle(grace)) {
-		if (grace->started == grace->completed)
-			begin_period(grace);
+		if (grace->started == grace->completed && !begin_period(grace))
+			return;
 		if (!is_period_quiet(grace))
 			return;
 		grace->completed = grace->started;

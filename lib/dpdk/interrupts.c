@@ -28,8 +28,17 @@ nmx_dpdk_make_rx_interrupts(const int *fds, int n, uint8_t bytes_read)
 		rte_intr_nb_efd_set(handle, n) != 0 || rte_intr_max_intr_set(handle, n + 1) != 0 ||
 		rte_intr_efd_counter_size_set(handle, bytes_read) != 0 ||
 		set_queues(handle, fds, n) != 0) {
-		rte_intr_instance_free(handle);
+		nmx_dpdk_free_rx_interrupts(handle);
 		return NULL;
 	}
 	return handle;
+}
+
+void
+nmx_dpdk_free_rx_interrupts(struct rte_intr_handle *handle)
+{
+	if (handle == NULL)
+		return;
+	rte_intr_vec_list_free(handle);
+	rte_intr_instance_free(handle);
 }

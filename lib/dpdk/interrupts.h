@@ -14,8 +14,11 @@
  *
  * @param fds           n descriptors, which stay the caller's
  * @param bytes_read    what EAL reads after each event: 8 of an eventfd, 0: nothing
- * @return a handle for rte_intr_instance_free(); NULL: no memory
+ * @return a handle for nmx_dpdk_free_rx_interrupts(); NULL: no memory
  */
 struct rte_intr_handle *nmx_dpdk_make_rx_interrupts(const int *fds, int n, uint8_t bytes_read);
+
+/** Free it. NULL is nothing. */
+void nmx_dpdk_free_rx_interrupts(struct rte_intr_handle *handle);
 
 #endif

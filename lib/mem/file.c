@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "lib/base/fd.h"
 #include "lib/base/range.h"
 #include "mem.h"
 
@@ -30,22 +31,18 @@ nmx_mem_admit_file(
 {
 	struct stat status;
 	struct statfs fs;
-	int flags = fcntl(fd, F_GETFL);
+	int flags;
 
-	/* O_PATH descriptors answer fstat() but are no open files. */
-	if (flags < 0 || (flags & O_PATH) != 0)
+	/* First of all: another file's own file system could make the next calls wait. */
+	if (!nmx_base_is_memory(fd))
 		return -EINVAL;
-	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || fstatfs(fd, &fs) != 0)
-		return -EINVAL;
-	if (fs.f_type != TMPFS_MAGIC && fs.f_type != HUGETLBFS_MAGIC)
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||
+		fstatfs(fd, &fs) != 0)
 		return -EINVAL;
 	if ((flags & O_ACCMODE) == O_WRONLY || (write && !is_writable(fd)))
 		return -EACCES;
-	/* No use in its result: huge pages of files and memfds of DPDK can't be sealed. What can
-	 * still vanish is caught by the guard. */
-	(void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
-	if (fstat(fd, &status) != 0 || status.st_size < 0 ||
-		!nmx_base_check_slice(offset, size, (uint64_t)status.st_size))
+	if (status.st_size < 0 || !nmx_base_check_slice(offset, size, (uint64_t)status.st_size))
 		return -EFAULT;
 	ret_file->device = status.st_dev;
 	ret_file->inode = status.st_ino;

@@ -12,7 +12,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define RANGES_MAX 2048
+#include "window.h"
+
+#define RANGES_MAX 8192
 
 /**
  * A guarded range. `base` is stored last and cleared first, so the handler, which may run at any
@@ -28,7 +30,7 @@ struct range {
 static struct range ranges[RANGES_MAX];
 static _Atomic unsigned int n_ranges; /* entries ever used */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct sigaction previous; /* before the first guard */
+static struct sigaction previous; /* before ours */
 static bool installed;
 
 static const struct range *
@@ -47,19 +49,19 @@ find_range(uintptr_t address)
 
 /** Put zeroes where the page was. Pages of a file can be 4 KiB, 2 MiB or 1 GiB. */
 static bool
-replace_page(uintptr_t address)
+replace_page(uintptr_t address, const struct range *range)
 {
 	static const uintptr_t page_bytes[] = { 1u << 12, 1u << 21, 1u << 30 };
 
-	for (unsigned int i = 0; i < sizeof(page_bytes) / sizeof(page_bytes[0]); i++) {
-		void *page = (void *)(address & ~(page_bytes[i] - 1));
-
-		if (mmap(page, page_bytes[i], PROT_READ | PROT_WRITE,
-			    MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			    0) != MAP_FAILED)
+	for (unsigned int i = 0; i < sizeof(page_bytes) / sizeof(page_bytes[0]); i++)
+		if (nmx_mem_map_untouched((void *)(address & ~(page_bytes[i] - 1)), page_bytes[i],
+			    PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			    0) != NULL)
 			return true;
-	}
-	return false;
+	/* Splitting a mapping makes one more, and there may be as many as there can be. */
+	return nmx_mem_map_untouched((void *)atomic_load(&range->base), range->size,
+		       PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0) != NULL;
 }
 
 void
@@ -93,31 +95,26 @@ handle_sigbus(int number, siginfo_t *info, void *context)
 	int kept = errno;
 	const struct range *range = find_range((uintptr_t)info->si_addr);
 
-	if (range != NULL && replace_page((uintptr_t)info->si_addr))
+	if (range != NULL && replace_page((uintptr_t)info->si_addr, range))
 		nmx_mem_mark_lost(range->owner);
 	else
 		pass_on(number, info, context);
 	errno = kept;
 }
 
-/** Context: lock held. */
-static int
-install_handler(void)
+int
+nmx_mem_install_guard(void)
 {
 	struct sigaction action = { .sa_sigaction = handle_sigbus,
 		.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
-	struct sigaction present;
+	int ret = 0;
 
-	if (sigaction(SIGBUS, NULL, &present) != 0)
-		return -errno;
-	if ((present.sa_flags & SA_SIGINFO) && present.sa_sigaction == handle_sigbus)
-		return 0;
-	if (!installed)
-		previous = present;
-	if (sigaction(SIGBUS, &action, NULL) != 0)
-		return -errno;
-	installed = true;
-	return 0;
+	pthread_mutex_lock(&lock);
+	if (!installed && sigaction(SIGBUS, &action, &previous) != 0)
+		ret = -errno;
+	installed = installed || ret == 0;
+	pthread_mutex_unlock(&lock);
+	return ret;
 }
 
 /** Context: lock held. */
@@ -144,9 +141,7 @@ nmx_mem_add_guard(void *base, size_t size, struct nmx_mem_guarded *owner)
 	int ret;
 
 	pthread_mutex_lock(&lock);
-	ret = install_handler();
-	if (ret == 0)
-		ret = store_range(base, size, owner);
+	ret = store_range(base, size, owner);
 	pthread_mutex_unlock(&lock);
 	return ret;
 }

@@ -8,13 +8,16 @@
  * Theory of operation
  *
  * One handler for the process. It looks the faulting address up in a table of guarded ranges that
- * is read without a lock. Found: a private zero page replaces the missing one (4 KiB, or the huge
- * page it belongs to), the range's owner is marked lost and woken, and the access that faulted goes
- * on over zeroes; the owner's session ends soon after. Not found: whoever handled SIGBUS before the
- * first guard does, by default the end of the process.
+ * is read without a lock. Found: private zero pages replace the missing one (4 KiB, or the huge
+ * page it belongs to; or the whole range, should the process have no mapping left to split one
+ * with), the range's owner is marked lost and woken, and the access that faulted goes on over
+ * zeroes; the owner's session ends soon after. Not found: whoever handled SIGBUS before does, by
+ * default the end of the process.
  *
  * EAL sets a handler of its own while it allocates a huge page, and then puts the former one back.
- * So the handler is looked at, and set again if need be, whenever a range is added.
+ * So the handler must be installed while EAL doesn't allocate: its installer holds EAL's memory
+ * lock. A guest that makes its memory vanish in the very moment of such an allocation still meets
+ * EAL's handler.
  *
  * System calls on such memory fail with EFAULT instead and need no guard.
  */
@@ -32,9 +35,16 @@ struct nmx_mem_guarded {
 };
 
 /**
+ * Install the handler, once; again is nothing. Any thread; see above for what it is to hold.
+ *
+ * @return 0; -errno of sigaction()
+ */
+int nmx_mem_install_guard(void);
+
+/**
  * Guard a range. Any thread.
  *
- * @return 0; -ENOSPC the table is full; -errno of sigaction()
+ * @return 0; -ENOSPC the table is full
  */
 int nmx_mem_add_guard(void *base, size_t size, struct nmx_mem_guarded *owner);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "budget.h"
 #include "file.h"
 #include "guard.h"
 #include "lib/base/fd.h"
@@ -30,7 +31,8 @@ struct nmx_mem {
 	struct entry *entries; /* sorted by start, not overlapping */
 	uint32_t n_entries, entries_room;
 	uint32_t n_withdrawn;
-	uint64_t n_bytes; /* of backed entries */
+	uint64_t n_bytes;    /* of backed entries */
+	uint32_t n_mappings; /* of the process, for backed entries */
 };
 
 /** Where nothing is mapped. Its generation 0 matches only a cache without a region. */
@@ -236,6 +238,18 @@ make_room(struct nmx_mem *mem)
 	return 0;
 }
 
+/** A piece, and the reservation that goes on behind it. */
+static uint32_t
+count_mappings(const struct entry *entry)
+{
+	struct nmx_range rest = entry->map.range, piece;
+	uint32_t n = 0;
+
+	while (entry->backed && nmx_mem_take_piece(&rest, &piece))
+		n += 2;
+	return n;
+}
+
 static void
 insert_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry)
 {
@@ -244,27 +258,24 @@ insert_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry)
 	mem->entries[at] = *entry;
 	mem->n_entries++;
 	mem->n_bytes += entry->backed ? entry->map.range.size : 0;
+	mem->n_mappings += count_mappings(entry);
 }
 
 static void
 remove_entry(struct nmx_mem *mem, uint32_t at)
 {
 	mem->n_bytes -= mem->entries[at].backed ? mem->entries[at].map.range.size : 0;
+	mem->n_mappings -= count_mappings(&mem->entries[at]);
 	mem->n_entries--;
 	memmove(&mem->entries[at], &mem->entries[at + 1],
 		(mem->n_entries - at) * sizeof(*mem->entries));
 }
 
 static int
-add_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry, int fd)
+lay_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry, int fd)
 {
-	int ret;
+	int ret = make_room(mem);
 
-	if (mem->n_entries >= mem->limits.maps_max ||
-		(entry->backed && !nmx_base_check_slice(mem->n_bytes, entry->map.range.size,
-					  mem->limits.bytes_max)))
-		return -ENOSPC;
-	ret = make_room(mem);
 	if (ret == 0 && entry->backed)
 		ret = nmx_mem_lay_file(&mem->windows, &mem->guarded, entry->map.range, fd,
 			entry->map.offset, entry->map.protection);
@@ -276,6 +287,25 @@ add_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry, int fd)
 		remove_entry(mem, at);
 		nmx_mem_clear_range(&mem->windows, entry->map.range);
 	}
+	return ret;
+}
+
+static int
+add_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry, int fd)
+{
+	uint32_t n_mappings = count_mappings(entry);
+	int ret;
+
+	if (mem->n_entries >= mem->limits.maps_max ||
+		(entry->backed && !nmx_base_check_slice(mem->n_bytes, entry->map.range.size,
+					  mem->limits.bytes_max)))
+		return -ENOSPC;
+	ret = nmx_mem_take_mappings(mem->n_mappings, n_mappings);
+	if (ret != 0)
+		return ret;
+	ret = lay_entry(mem, at, entry, fd);
+	if (ret != 0)
+		nmx_mem_give_mappings(n_mappings);
 	return ret;
 }
 
@@ -372,8 +402,9 @@ nmx_mem_reclaim(struct nmx_mem *mem)
 		return;
 	if (mem->n_withdrawn == mem->n_entries) {
 		nmx_mem_release_windows(&mem->windows);
+		nmx_mem_give_mappings(mem->n_mappings);
 		mem->n_entries = mem->n_withdrawn = 0;
-		mem->n_bytes = 0;
+		mem->n_bytes = mem->n_mappings = 0;
 		return;
 	}
 	for (uint32_t i = 0; i < mem->n_entries; i++) {
@@ -384,6 +415,8 @@ nmx_mem_reclaim(struct nmx_mem *mem)
 		} else if (entry->backed) {
 			nmx_mem_clear_range(&mem->windows, entry->map.range);
 			mem->n_bytes -= entry->map.range.size;
+			mem->n_mappings -= count_mappings(entry);
+			nmx_mem_give_mappings(count_mappings(entry));
 		}
 	}
 	mem->n_entries = kept;

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "lib/base/fd.h"
+#include "lib/mem/guard.h"
 #include "lib/mem/mem.h"
 
 #define PAGE   NMX_MEM_PAGE_BYTES
@@ -296,15 +297,29 @@ only_memory_files_are_admitted(void **unused)
 }
 
 static void
-admitted_files_do_not_shrink_any_more(void **unused)
+greedy_clients_leave_mappings_for_others(void **unused)
 {
-	struct client c;
+	static const struct nmx_mem_limits limits = { .maps_max = 65536, .bytes_max = 1 << 30 };
+	struct client greedy, other;
+	uint64_t n = 0;
 
 	(void)unused;
-	start_client(&c, 2 * PAGE);
-	assert_int_equal(map(&c, 0x100000, 2 * PAGE, 0, RW), 0);
-	assert_int_equal(ftruncate(c.file, PAGE), -1);
-	stop_client(&c);
+	start_client(&greedy, PAGE);
+	start_client(&other, PAGE);
+	nmx_mem_destroy(greedy.mem);
+	assert_int_equal(nmx_mem_create(&limits, greedy.lost, &greedy.mem), 0);
+	while (map(&greedy, 2 * n * PAGE, PAGE, 0, RW) == 0)
+		n++;
+	assert_true(n > 100 && n < limits.maps_max);
+	assert_int_equal(map(&greedy, 2 * n * PAGE, PAGE, 0, RW), -ENOSPC);
+	for (uint64_t i = 0; i < 60; i++)
+		assert_int_equal(map(&other, 2 * i * PAGE, PAGE, 0, RW), 0);
+	nmx_mem_unmap_all(greedy.mem);
+	nmx_mem_reclaim(greedy.mem);
+	for (uint64_t i = 0; i < n - 60; i++) /* they were given back */
+		assert_int_equal(map(&greedy, 2 * i * PAGE, PAGE, 0, RW), 0);
+	stop_client(&greedy);
+	stop_client(&other);
 }
 
 static void
@@ -390,6 +405,7 @@ vanished_memory_reads_zero_and_loses_its_owner_only(void **unused)
 	int file;
 
 	(void)unused;
+	assert_int_equal(nmx_mem_install_guard(), 0);
 	start_client(&victim, PAGE);
 	start_client(&bystander, PAGE);
 	file = map_unsealable(&victim, 4 * PAGE);
@@ -540,7 +556,7 @@ main(void)
 		cmocka_unit_test(limits_hold),
 		cmocka_unit_test(memory_without_a_file_is_known_but_not_reached),
 		cmocka_unit_test(only_memory_files_are_admitted),
-		cmocka_unit_test(admitted_files_do_not_shrink_any_more),
+		cmocka_unit_test(greedy_clients_leave_mappings_for_others),
 		cmocka_unit_test(withdrawn_memory_stays_until_reclaimed),
 		cmocka_unit_test(stale_caches_miss),
 		cmocka_unit_test(maps_made_during_a_burst_are_found),

@@ -12,13 +12,8 @@
 
 #define RESERVE (MAP_PRIVATE | MAP_ANONYMOUS)
 
-/**
- * Map without touching. Programs of this field lock all their memory, future mappings too, and then
- * every mapping is filled at once: a client's gigabytes within a message, its sparse file made
- * real. A mapping without access can't be filled; unlocked, it gets its access and stays as it is.
- */
-static void *
-map_untouched(void *place, size_t size, int access, int flags, int fd, uint64_t offset)
+void *
+nmx_mem_map_untouched(void *place, size_t size, int access, int flags, int fd, uint64_t offset)
 {
 	uint8_t *at = mmap(place, size, PROT_NONE, flags | MAP_NORESERVE, fd, (off_t)offset);
 
@@ -71,7 +66,7 @@ static uint8_t *
 reserve_space(void)
 {
 	const size_t size = NMX_MEM_WINDOW_BYTES + WINDOW_ALIGN;
-	uint8_t *space = map_untouched(NULL, size, PROT_NONE, RESERVE, -1, 0);
+	uint8_t *space = nmx_mem_map_untouched(NULL, size, PROT_NONE, RESERVE, -1, 0);
 	uint8_t *base;
 	size_t before;
 
@@ -117,7 +112,7 @@ lay_piece(uint8_t *place, size_t size, int fd, uint64_t offset, uint32_t protect
 {
 	int access = PROT_READ | ((protection & NMX_MEM_WRITE) ? PROT_WRITE : 0);
 
-	if (map_untouched(place, size, access, MAP_SHARED | MAP_FIXED, fd, offset) == NULL)
+	if (nmx_mem_map_untouched(place, size, access, MAP_SHARED | MAP_FIXED, fd, offset) == NULL)
 		return -errno;
 	/* Guest memory belongs neither in our core dumps nor into a child. Both are refinements:
 	 * a kernel that refuses one changes nothing of what a guest can do. */
@@ -157,7 +152,7 @@ nmx_mem_clear_range(struct nmx_mem_windows *windows, struct nmx_range range)
 		/* Over pages of our own this can only fail for want of map entries; then the file
 		 * stays mapped here, out of every view, until the window goes. */
 		if (place != NULL)
-			(void)map_untouched(
+			(void)nmx_mem_map_untouched(
 				place, piece.size, PROT_NONE, RESERVE | MAP_FIXED, -1, 0);
 	}
 }

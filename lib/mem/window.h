@@ -27,6 +27,17 @@ struct nmx_mem_windows {
 	struct nmx_mem_window window[NMX_MEM_WINDOWS_MAX];
 };
 
+/**
+ * Map without touching. Programs of this field lock all their memory, future mappings too, and then
+ * every mapping is filled at once: a client's gigabytes within a message, its sparse file made
+ * real. A mapping without access can't be filled; unlocked, it gets its access and stays as it is.
+ *
+ * @param access  PROT_*; @param flags  MAP_*; the rest as for mmap(). Async-signal-safe
+ * @return NULL: errno says why
+ */
+void *nmx_mem_map_untouched(
+	void *place, size_t size, int access, int flags, int fd, uint64_t offset);
+
 /** Cut the part of *rest off that lies in one window. False if nothing is left. */
 bool nmx_mem_take_piece(struct nmx_range *rest, struct nmx_range *ret_piece);
 

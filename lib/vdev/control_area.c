@@ -9,6 +9,8 @@
  * needed, the device fails.
  */
 
+#include <string.h>
+
 #include "device.h"
 
 #define PROTECTION (NMX_MEM_READ | NMX_MEM_WRITE)
@@ -93,6 +95,16 @@ copy_request(const NMX_SHARED struct vdpdk_slot *slot, uint32_t done_seq,
 	return true;
 }
 
+/** True if nothing reserved is set. */
+static bool
+check_line(const struct vdpdk_slot_driver *line)
+{
+	static const uint8_t zero[sizeof(line->reserved)];
+
+	return (line->flags & ~VDPDK_REQUEST_SIGNAL) == 0 &&
+	       memcmp(line->reserved, zero, sizeof(zero)) == 0;
+}
+
 /** Write the answer, then done_seq; signal if the request asked. */
 static void
 write_answer(
@@ -143,8 +155,8 @@ nmx_vdev_take_request(struct nmx_vdev *vdev, uint32_t index)
 	own->wants_signal = (line.flags & VDPDK_REQUEST_SIGNAL) != 0;
 	request.ticket.generation = vdev->generation;
 	request.ticket.slot = index;
-	answer = (line.flags & ~VDPDK_REQUEST_SIGNAL) != 0 ? VDPDK_ANSWER_INVALID
-							   : nmx_vdev_execute(vdev, &request);
+	request.ticket.done_seq = own->done_seq;
+	answer = check_line(&line) ? nmx_vdev_execute(vdev, &request) : VDPDK_ANSWER_INVALID;
 	if (answer == VDPDK_ANSWER_OK)
 		write_answer(vdev, index, answer, request.body, request.length);
 	else if (answer != NMX_VDEV_LATER)
@@ -155,7 +167,8 @@ void
 nmx_vdev_answer(struct nmx_vdev *vdev, struct nmx_vdev_ticket ticket, uint32_t answer)
 {
 	if (ticket.generation != vdev->generation || ticket.slot >= VDPDK_CONTROL_SLOTS ||
-		!vdev->slots[ticket.slot].busy)
+		!vdev->slots[ticket.slot].busy ||
+		vdev->slots[ticket.slot].done_seq != ticket.done_seq)
 		return;
 	write_answer(vdev, ticket.slot, answer, NULL, 0);
 }

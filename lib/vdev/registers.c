@@ -45,6 +45,16 @@ nmx_vdev_read_register(const struct nmx_vdev *vdev, uint64_t offset)
 	}
 }
 
+/** Features are chosen before FEATURES_OK: what was judged stays as it was judged. */
+static void
+write_features(struct nmx_vdev *vdev, uint64_t features)
+{
+	if (vdev->status == 0)
+		vdev->driver_features = features;
+	else
+		vdev->counters.ignored_writes++;
+}
+
 static void
 write_tx_doorbell(struct nmx_vdev *vdev, uint64_t index)
 {
@@ -62,10 +72,10 @@ nmx_vdev_write_register(struct nmx_vdev *vdev, uint64_t offset, uint32_t value)
 		nmx_vdev_write_status(vdev, value);
 		break;
 	case VDPDK_REG_DRIVER_FEATURES_LOW:
-		vdev->driver_features = set_low(vdev->driver_features, value);
+		write_features(vdev, set_low(vdev->driver_features, value));
 		break;
 	case VDPDK_REG_DRIVER_FEATURES_HIGH:
-		vdev->driver_features = set_high(vdev->driver_features, value);
+		write_features(vdev, set_high(vdev->driver_features, value));
 		break;
 	case VDPDK_REG_CONTROL_AREA_LOW:
 		vdev->area_register = set_low(vdev->area_register, value);

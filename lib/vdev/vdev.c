@@ -115,17 +115,19 @@ nmx_vdev_fail(struct nmx_vdev *vdev)
 {
 	vdev->status |= VDPDK_STATUS_FAILED;
 	vdev->counters.failures++;
+	vdev->backend->halt(vdev->context);
 	vdev->backend->signal(vdev->context, VDPDK_VECTOR_CONTROL);
 }
 
 static void
 begin_reset(struct nmx_vdev *vdev)
 {
+	/* Also what was written while an earlier reset was under way. */
+	forget_driver(vdev);
 	if (nmx_vdev_is_resetting(vdev))
 		return;
 	vdev->counters.resets++;
 	vdev->status = (vdev->status & VDPDK_STATUS_REMOVED) | VDPDK_STATUS_RESETTING;
-	forget_driver(vdev);
 	if (vdev->backend->reset(vdev->context))
 		nmx_vdev_finish_reset(vdev);
 }
@@ -237,7 +239,8 @@ nmx_vdev_write(struct nmx_vdev *vdev, const struct nmx_vfu_access *access, const
 		memcpy(&value, data, sizeof(value));
 		nmx_vdev_write_register(vdev, access->offset, value);
 		return 0;
-	case VDPDK_BAR_MSIX:
+	case VDPDK_BAR_MSIX: /* the VMM's own: it keeps the table, and never asks */
+		vdev->counters.ignored_writes++;
 		return 0;
 	case NMX_VFU_REGION_CONFIG:
 		return write_config(vdev, access, data);
@@ -265,6 +268,8 @@ nmx_vdev_set_link(struct nmx_vdev *vdev, bool up, uint32_t speed_mbps)
 void
 nmx_vdev_report_fault(struct nmx_vdev *vdev)
 {
+	if (!nmx_vdev_is_running(vdev))
+		return;
 	vdev->n_queue_errors++;
 	nmx_vdev_show_queue_errors(vdev);
 	vdev->backend->signal(vdev->context, VDPDK_VECTOR_CONTROL);

@@ -20,7 +20,7 @@
  *
  * A request slot is judged by the device's own done_seq and busy mark, never by what it wrote into
  * guest memory. A request is copied once; the copy is checked and executed. A backend that can't
- * answer at once gets a ticket that a reset makes void.
+ * answer at once gets a ticket, good for one answer, that a reset makes void.
  *
  * Threads: one control thread. docs/device.md.
  */
@@ -61,6 +61,7 @@ struct nmx_vdev_queue {
 struct nmx_vdev_ticket {
 	uint32_t generation; /* of the device's life between two resets */
 	uint32_t slot;
+	uint32_t done_seq; /* of the slot, when it took the request */
 };
 
 /** A backend's way to say that it answers later. */
@@ -84,6 +85,8 @@ struct nmx_vdev_backend {
 	void (*ring_doorbell)(void *context, uint16_t index);
 	/** Signal a vector, if the guest has connected it. */
 	void (*signal)(void *context, uint16_t vector);
+	/** The device failed: begin to stop all queues; nothing is answered. A reset follows. */
+	void (*halt)(void *context);
 	/**
 	 * Stop everything that reaches guest memory. True: done; false: nmx_vdev_finish_reset()
 	 * follows. Queues need not be answered.
@@ -143,7 +146,10 @@ void nmx_vdev_answer(struct nmx_vdev *vdev, struct nmx_vdev_ticket ticket, uint3
 /** Set the link; the guest is told if it changed. */
 void nmx_vdev_set_link(struct nmx_vdev *vdev, bool up, uint32_t speed_mbps);
 
-/** A queue went to error: count it where the guest sees it, and signal. */
+/**
+ * A queue went to error: count it where the guest sees it, and signal. Without effect unless
+ * running: the fault is then of a queue that a driver of before had started.
+ */
 void nmx_vdev_report_fault(struct nmx_vdev *vdev);
 
 /** Tell the guest that the device goes: REMOVED, link down, vector 0. */

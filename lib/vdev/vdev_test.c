@@ -46,7 +46,7 @@ struct rig {
 	uint32_t submit_seq[VDPDK_CONTROL_SLOTS];
 
 	/* Of the backend. */
-	unsigned int n_runs, n_resets, n_signals, n_doorbells, n_stats_resets;
+	unsigned int n_runs, n_resets, n_halts, n_signals, n_doorbells, n_stats_resets;
 	struct nmx_vdev_queue started;
 	struct nmx_vdev_ticket ticket;
 	uint32_t stop_answer;
@@ -119,6 +119,12 @@ on_signal(void *context, uint16_t vector)
 	((struct rig *)context)->n_signals++;
 }
 
+static void
+on_halt(void *context)
+{
+	((struct rig *)context)->n_halts++;
+}
+
 static bool
 on_reset(void *context)
 {
@@ -138,6 +144,7 @@ static const struct nmx_vdev_backend backend = {
 	.reset_stats = on_stats_reset,
 	.ring_doorbell = on_doorbell,
 	.signal = on_signal,
+	.halt = on_halt,
 	.reset = on_reset,
 };
 
@@ -305,6 +312,8 @@ the_order_of_starting_is_kept(void **unused)
 		for (size_t k = 0; k < 3; k++)
 			set(&rig, VDPDK_REG_STATUS, row[i].status[k]);
 		assert_int_equal(get(&rig, VDPDK_REG_STATUS), row[i].end);
+		if (row[i].end & VDPDK_STATUS_FAILED)
+			assert_int_equal(rig.n_halts, 1);
 		stop(&rig);
 	}
 }
@@ -322,6 +331,9 @@ unknown_features_are_not_accepted(void **unused)
 	set(&rig, VDPDK_REG_DRIVER_FEATURES_HIGH, 0);
 	set(&rig, VDPDK_REG_STATUS, VDPDK_STATUS_FEATURES_OK);
 	assert_int_equal(get(&rig, VDPDK_REG_STATUS), VDPDK_STATUS_FEATURES_OK);
+	/* What was judged stays. */
+	set(&rig, VDPDK_REG_DRIVER_FEATURES_HIGH, 1);
+	assert_int_equal(nmx_vdev_get_counters(rig.vdev)->ignored_writes, 1);
 	stop(&rig);
 }
 
@@ -383,6 +395,31 @@ resets_last_until_the_backend_is_quiet(void **unused)
 	assert_int_equal(rig.n_resets, 2); /* run() reset once before */
 	nmx_vdev_finish_reset(rig.vdev);
 	assert_int_equal(get(&rig, VDPDK_REG_STATUS), 0);
+	stop(&rig);
+}
+
+/** What was written, and what happened, while a reset was under way. */
+static void
+resets_during_a_reset_forget_again(void **unused)
+{
+	struct rig rig;
+
+	(void)unused;
+	start(&rig);
+	run(&rig);
+	rig.reset_later = true;
+	set(&rig, VDPDK_REG_STATUS, 0);
+	set_area(&rig, AREA);
+	nmx_vdev_report_fault(rig.vdev); /* of a queue that is being stopped */
+	(void)nmx_vdev_reset(rig.vdev);
+	nmx_vdev_finish_reset(rig.vdev);
+	set_master(&rig, true);
+	set(&rig, VDPDK_REG_STATUS, VDPDK_STATUS_FEATURES_OK);
+	set(&rig, VDPDK_REG_STATUS, OK_RUNNING);
+	assert_true(get(&rig, VDPDK_REG_STATUS) & VDPDK_STATUS_FAILED); /* it named no area */
+	rig.reset_later = false;
+	run(&rig);
+	assert_int_equal(rig.area->page.n_queue_errors, 0);
 	stop(&rig);
 }
 
@@ -520,6 +557,7 @@ static void
 slow_requests_keep_their_slot_only(void **unused)
 {
 	struct vdpdk_queue_stop body = { VDPDK_DIRECTION_TX, 0, 0 };
+	struct nmx_vdev_ticket used;
 	struct rig rig;
 
 	(void)unused;
@@ -538,6 +576,10 @@ slow_requests_keep_their_slot_only(void **unused)
 	assert_int_equal(rig.area->slot[5].device.status, VDPDK_ANSWER_BUSY);
 	nmx_vdev_answer(rig.vdev, rig.ticket, VDPDK_ANSWER_OK); /* used */
 	assert_int_equal(rig.area->slot[5].device.done_seq, 1);
+	used = rig.ticket;
+	submit(&rig, 5, VDPDK_OP_QUEUE_STOP, &body, sizeof(body));
+	nmx_vdev_answer(rig.vdev, used, VDPDK_ANSWER_OK);
+	assert_false(is_answered(&rig, 5));
 	stop(&rig);
 }
 
@@ -647,6 +689,9 @@ answers_signal_if_asked(void **unused)
 	assert_int_equal(rig.n_signals, 1);
 	rig.area->slot[3].driver.flags = 2;
 	assert_int_equal(ask(&rig, VDPDK_OP_INFO_GET, NULL, 0), VDPDK_ANSWER_INVALID);
+	rig.area->slot[3].driver.flags = 0;
+	rig.area->slot[3].driver.reserved[47] = 1;
+	assert_int_equal(ask(&rig, VDPDK_OP_INFO_GET, NULL, 0), VDPDK_ANSWER_INVALID);
 	stop(&rig);
 }
 
@@ -711,6 +756,7 @@ main(void)
 		cmocka_unit_test(bad_control_areas_fail_the_device),
 		cmocka_unit_test(without_bus_mastering_nothing_runs),
 		cmocka_unit_test(resets_last_until_the_backend_is_quiet),
+		cmocka_unit_test(resets_during_a_reset_forget_again),
 		cmocka_unit_test(information_matches_the_grant),
 		cmocka_unit_test(requests_are_answered_as_the_table_says),
 		cmocka_unit_test(statistics_come_eight_queues_at_a_time),

@@ -20,11 +20,12 @@
 
 struct nmx_vfu_client {
 	struct nmx_vfu_socket socket;
-	int timeout_ms;
+	int timeout_ms, cancel_fd;
 	bool broken;
 	uint16_t next_id;
 	struct nmx_vfu_capabilities server;
-	int fds[NMX_VFU_REPLY_FDS_MAX]; /* came with the last reply; n_fds are owned */
+	/* Came with the last reply; n_fds are owned. Room for those that are too many. */
+	int fds[NMX_VFU_REPLY_FDS_MAX + NMX_VFU_SCM_FDS_MAX];
 	unsigned int n_fds;
 	struct nmx_vfu_header header; /* of the last reply */
 	size_t body_size;
@@ -44,17 +45,25 @@ struct request {
 };
 
 void
-nmx_vfu_shut_client(struct nmx_vfu_client *client)
+nmx_vfu_end_client(struct nmx_vfu_client *client)
 {
-	shutdown(client->socket.fd, SHUT_RDWR);
+	client->broken = true;
+	shutdown(client->socket.fd, SHUT_WR);
+}
+
+bool
+nmx_vfu_has_ended(const struct nmx_vfu_client *client)
+{
+	struct pollfd one = { .fd = client->socket.fd, .events = POLLRDHUP };
+
+	return poll(&one, 1, 0) == 1 && (one.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 /** The stream is of no use any more. */
 static int
 break_stream(struct nmx_vfu_client *client, int error)
 {
-	client->broken = true;
-	nmx_vfu_shut_client(client);
+	nmx_vfu_end_client(client);
 	nmx_base_close_fds(client->fds, client->n_fds);
 	client->n_fds = 0;
 	return error;
@@ -63,16 +72,19 @@ break_stream(struct nmx_vfu_client *client, int error)
 static int
 wait_ready(struct nmx_vfu_client *client, short events, uint64_t deadline_ns)
 {
-	struct pollfd one = { .fd = client->socket.fd, .events = events };
+	struct pollfd fds[] = {
+		{ .fd = client->socket.fd, .events = events },
+		{ .fd = client->cancel_fd, .events = POLLIN },
+	};
 	uint64_t now_ns = nmx_base_read_clock_ns();
 	int n;
 
 	if (now_ns >= deadline_ns)
 		return -ETIMEDOUT;
-	n = poll(&one, 1, nmx_base_count_ms_until(deadline_ns, now_ns));
+	n = poll(fds, 2, nmx_base_count_ms_until(deadline_ns, now_ns));
 	if (n < 0 && errno != EINTR)
 		return -errno;
-	return 0;
+	return n > 0 && fds[1].revents != 0 ? -ECANCELED : 0;
 }
 
 static uint64_t
@@ -109,21 +121,21 @@ receive_all(struct nmx_vfu_client *client, void *bytes, size_t size, bool with_f
 	size_t got = 0;
 
 	while (got < size) {
-		unsigned int room = NMX_VFU_REPLY_FDS_MAX - client->n_fds;
+		unsigned int n_fds;
 		ssize_t n = client->socket.transport.receive(&client->socket.transport,
 			(uint8_t *)bytes + got, size - got,
-			with_fds ? client->fds + client->n_fds : NULL, &room);
+			with_fds ? client->fds + client->n_fds : NULL, &n_fds);
 		int ret = n == -EAGAIN ? wait_ready(client, POLLIN, deadline_ns)
 			  : n == 0     ? -EPIPE
 			  : n < 0      ? (int)n
 				       : 0;
 
+		client->n_fds += n_fds;
+		if (ret == 0 && client->n_fds > NMX_VFU_REPLY_FDS_MAX)
+			ret = -EPROTO;
 		if (ret != 0)
 			return break_stream(client, ret);
-		if (n > 0) {
-			client->n_fds += with_fds ? room : 0;
-			got += (size_t)n;
-		}
+		got += n > 0 ? (size_t)n : 0;
 	}
 	return 0;
 }
@@ -210,6 +222,9 @@ receive_reply(struct nmx_vfu_client *client, uint16_t command, uint16_t id, size
 		ret = refuse_request(client);
 		if (ret != 0)
 			return ret;
+		/* Data that is there already meets no deadline: a flood would never end. */
+		if (nmx_base_read_clock_ns() >= deadline_ns)
+			return break_stream(client, -ETIMEDOUT);
 	}
 	if (client->header.id != id || client->header.command != command)
 		return break_stream(client, -EPROTO);
@@ -273,7 +288,7 @@ agree_on_version(struct nmx_vfu_client *client)
 }
 
 int
-nmx_vfu_create_client(int *fd, int timeout_ms, struct nmx_vfu_client **ret_client)
+nmx_vfu_create_client(int *fd, int timeout_ms, int cancel_fd, struct nmx_vfu_client **ret_client)
 {
 	struct nmx_vfu_client *client = calloc(1, sizeof(*client));
 	int ret;
@@ -284,6 +299,7 @@ nmx_vfu_create_client(int *fd, int timeout_ms, struct nmx_vfu_client **ret_clien
 	}
 	nmx_vfu_init_socket(&client->socket, nmx_base_take_fd(fd));
 	client->timeout_ms = timeout_ms;
+	client->cancel_fd = cancel_fd;
 	ret = agree_on_version(client);
 	if (ret != 0) {
 		nmx_vfu_destroy_client(client);

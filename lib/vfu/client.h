@@ -45,9 +45,12 @@ struct nmx_vfu_bell {
  *
  * @param fd          connected non-blocking socket, taken over on every path
  * @param timeout_ms  for this and every later reply
+ * @param cancel_fd   once poll() finds it readable, calls that wait end with -ECANCELED, and so
+ * does the stream; stays the caller's. -1: none
  * @return 0; -EPROTO no common version or a malformed answer; -ETIMEDOUT; -EPIPE; -ENOMEM; -errno
  */
-int nmx_vfu_create_client(int *fd, int timeout_ms, struct nmx_vfu_client **ret_client);
+int nmx_vfu_create_client(
+	int *fd, int timeout_ms, int cancel_fd, struct nmx_vfu_client **ret_client);
 
 /** Close the connection and free the client. NULL is nothing. */
 void nmx_vfu_destroy_client(struct nmx_vfu_client *client);
@@ -55,8 +58,11 @@ void nmx_vfu_destroy_client(struct nmx_vfu_client *client);
 /** The socket, for polling: readable at rest means that the server closed or broke the rules. */
 int nmx_vfu_get_fd(const struct nmx_vfu_client *client);
 
-/** End the stream; a call that waits in another thread returns. Any thread. */
-void nmx_vfu_shut_client(struct nmx_vfu_client *client);
+/** Ask the server to end the session: nothing is sent any more. */
+void nmx_vfu_end_client(struct nmx_vfu_client *client);
+
+/** True once the server has closed its end, be it that its process is gone. */
+bool nmx_vfu_has_ended(const struct nmx_vfu_client *client);
 
 /** What the device has. @return 0; -EPROTO not a PCI device with our regions; stream error */
 int nmx_vfu_check_device(struct nmx_vfu_client *client);

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
 
 static int
@@ -46,22 +47,37 @@ connect_address(int fd, const struct sockaddr_un *address)
 	return -errno;
 }
 
+/** Lock a folder; whoever has locked it may take a second. */
+static int
+lock_in_time(int fd)
+{
+	const struct timespec pause = { .tv_nsec = (long)(10 * NMX_NS_PER_MS) };
+
+	for (unsigned int i = 0; i < 100; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		nanosleep(&pause, NULL);
+	}
+	return -EBUSY;
+}
+
 /** The folder of a path, opened and locked; closing it unlocks. */
 static int
 lock_folder(const char *path)
 {
 	char copy[NMX_VFU_PATH_BYTES_MAX + 1];
-	int fd;
+	int fd, ret;
 
 	strcpy(copy, path); /* its length was checked */
 	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (flock(fd, LOCK_EX) != 0) {
-		int error = errno;
-
+	ret = lock_in_time(fd);
+	if (ret != 0) {
 		nmx_base_close_fd(&fd);
-		return -error;
+		return ret;
 	}
 	return fd;
 }
@@ -139,17 +155,17 @@ nmx_vfu_open_listener(const char *path, mode_t mode, struct nmx_vfu_listener *re
 	return 0;
 }
 
-void
-nmx_vfu_close_listener(struct nmx_vfu_listener *listener)
+int
+nmx_vfu_end_listener(struct nmx_vfu_listener *listener)
 {
 	struct stat status;
 
 	if (listener->fd < 0)
-		return;
+		return -1;
 	if (lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&
 		status.st_ino == listener->inode)
 		unlink(listener->path);
-	nmx_base_close_fd(&listener->fd);
+	return nmx_base_take_fd(&listener->fd);
 }
 
 int
@@ -177,6 +193,8 @@ nmx_vfu_explain_listen(int error)
 		return "its folder does not exist; create it";
 	case EADDRINUSE:
 		return "another process listens there; stop it or take another path";
+	case EBUSY:
+		return "another process keeps its folder locked (flock); lslocks tells which";
 	case ELOOP:
 		return "a symbolic link is there; remove it or take another path";
 	case EEXIST:

@@ -33,12 +33,17 @@ struct nmx_vfu_listener {
  *
  * @param mode  permissions of the socket file, further cut by the umask
  * @return 0; -ENAMETOOLONG; -ENOENT no such folder; -EADDRINUSE a live server; -ELOOP a symbolic
- *         link is there; -EEXIST another file is there; -errno
+ *         link is there; -EEXIST another file is there; -EBUSY its folder is locked; -errno
  */
 int nmx_vfu_open_listener(const char *path, mode_t mode, struct nmx_vfu_listener *ret_listener);
 
-/** Stop listening; removes the file if it is still the one that was made. */
-void nmx_vfu_close_listener(struct nmx_vfu_listener *listener);
+/**
+ * Stop listening; removes the file if it is still the one that was made.
+ *
+ * @return the socket, now the caller's to close, which may wait for what clients put in its queue
+ *         (lib/base/discard.h); -1 if there is none
+ */
+int nmx_vfu_end_listener(struct nmx_vfu_listener *listener);
 
 /**
  * Accept one connection.

@@ -31,7 +31,7 @@ struct nmx_vfu_server {
 
 	size_t got; /* bytes of the header or body under way */
 	struct nmx_vfu_header header;
-	int fds[NMX_VFU_MSG_FDS_MAX]; /* came with the header; n_fds are owned */
+	int fds[NMX_VFU_SERVER_FDS_MAX]; /* came with the header; n_fds are owned */
 	unsigned int n_fds;
 	uint8_t body[NMX_VFU_MSG_BYTES_MAX];
 

@@ -232,7 +232,7 @@ vectors_are_connected_and_disconnected(void **unused)
 	start(&rig);
 	for (unsigned int i = 0; i < 4; i++)
 		fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	wrong[0] = rig.client;
+	wrong[0] = memfd_create("nmx-no-eventfd", MFD_CLOEXEC);
 	assert_int_equal(set_irqs(&rig, assign, NMX_VFU_IRQ_MSIX, 0, 4, fds, 4), 0);
 	assert_true(rig.vectors[3] >= 0);
 	assert_int_equal(set_irqs(&rig, assign, NMX_VFU_IRQ_MSIX, 2, 1, NULL, 0), 0);
@@ -255,6 +255,7 @@ vectors_are_connected_and_disconnected(void **unused)
 	assert_int_equal(set_irqs(&rig, 0x25, NMX_VFU_IRQ_MSIX, 0, 1, fds, 1), EINVAL);
 	assert_int_equal(set_irqs(&rig, 0x22, NMX_VFU_IRQ_MSIX, 0, 1, NULL, 0), EINVAL);
 	nmx_base_close_fds(fds, 4);
+	nmx_base_close_fds(wrong, 1);
 	stop(&rig);
 }
 

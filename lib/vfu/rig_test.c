@@ -155,7 +155,9 @@ start_unversioned(struct rig *rig)
 void
 stop(struct rig *rig)
 {
-	nmx_vfu_destroy_server(rig->server);
+	int left[NMX_VFU_SERVER_FDS_MAX];
+
+	nmx_base_close_fds(left, nmx_vfu_destroy_server(rig->server, left));
 	nmx_base_close_fd(&rig->socket.fd);
 	nmx_base_close_fd(&rig->client);
 	nmx_base_close_fd(&rig->map_fd);
@@ -179,7 +181,7 @@ send_bytes(struct rig *rig, const void *bytes, size_t size, const int *fds, unsi
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(64 * sizeof(int))];
+		char bytes[CMSG_SPACE(NMX_VFU_SCM_FDS_MAX * sizeof(int))];
 	} control = { 0 };
 	struct iovec part = { (void *)(uintptr_t)bytes, size };
 	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };

@@ -31,19 +31,22 @@ nmx_vfu_create_server(struct nmx_vfu_transport *transport, const struct nmx_vfu_
 	server->handlers = handlers;
 	server->context = context;
 	server->deadline_ns = now_ns + VERSION_NS;
-	for (unsigned int i = 0; i < NMX_VFU_MSG_FDS_MAX; i++)
-		server->fds[i] = -1;
 	*ret_server = server;
 	return 0;
 }
 
-void
-nmx_vfu_destroy_server(struct nmx_vfu_server *server)
+unsigned int
+nmx_vfu_destroy_server(struct nmx_vfu_server *server, int *ret_fds)
 {
+	unsigned int n = 0;
+
 	if (server == NULL)
-		return;
-	nmx_base_close_fds(server->fds, server->n_fds);
+		return 0;
+	for (unsigned int i = 0; i < server->n_fds; i++)
+		if (server->fds[i] >= 0)
+			ret_fds[n++] = server->fds[i];
 	free(server);
+	return n;
 }
 
 /** End the connection: remember the first reason. */
@@ -115,22 +118,23 @@ nmx_vfu_reply(struct nmx_vfu_server *server, int result, size_t body_size)
 
 /** Get the bytes of a header or body that are missing. 0: complete. */
 static int
-fill(struct nmx_vfu_server *server, uint8_t *buffer, size_t size, bool with_fds, uint64_t now_ns)
+fill(struct nmx_vfu_server *server, uint8_t *buffer, size_t size, uint64_t now_ns)
 {
 	while (server->got < size) {
-		unsigned int room = NMX_VFU_MSG_FDS_MAX - server->n_fds;
+		unsigned int n_fds;
 		ssize_t n = server->transport->receive(server->transport, buffer + server->got,
-			size - server->got, with_fds ? server->fds + server->n_fds : NULL, &room);
+			size - server->got, server->fds + server->n_fds, &n_fds);
 
 		if (n == -EAGAIN)
 			return -EAGAIN;
-		if (n == -EPROTO)
+		server->n_fds += n_fds;
+		if (n == -EPROTO || server->n_fds > NMX_VFU_MSG_FDS_MAX)
 			return fail(server, -EPROTO,
 				"too many file descriptors, or other ancillary data");
+		if (n_fds > 0 && server->state == NMX_VFU_IN_BODY)
+			return fail(server, -EPROTO, "file descriptors behind a message's header");
 		if (n <= 0)
 			return fail(server, n == 0 ? -EPIPE : (int)n, "the client went away");
-		if (with_fds)
-			server->n_fds += room;
 		if (server->got == 0 && server->state == NMX_VFU_IN_HEADER && server->versioned)
 			server->deadline_ns = now_ns + MESSAGE_NS;
 		server->got += (size_t)n;
@@ -159,15 +163,28 @@ judge_header(const struct nmx_vfu_server *server)
 	return NULL;
 }
 
+/** Whether the descriptors that came are of kinds that anybody may close; NULL if so. */
+static const char *
+judge_fds(const struct nmx_vfu_server *server)
+{
+	for (unsigned int i = 0; i < server->n_fds; i++)
+		if (!nmx_base_is_eventfd(server->fds[i]) && !nmx_base_is_memory(server->fds[i]))
+			return "a file descriptor that is neither an eventfd nor memory (a memfd, "
+			       "or a file on tmpfs or hugetlbfs)";
+	return NULL;
+}
+
 static int
 read_header(struct nmx_vfu_server *server, uint64_t now_ns)
 {
 	const char *reason;
-	int ret = fill(server, (uint8_t *)&server->header, sizeof(server->header), true, now_ns);
+	int ret = fill(server, (uint8_t *)&server->header, sizeof(server->header), now_ns);
 
 	if (ret != 0)
 		return ret;
 	reason = judge_header(server);
+	if (reason == NULL)
+		reason = judge_fds(server);
 	if (reason != NULL) {
 		/* Told once, if it can be without waiting; then over. */
 		nmx_vfu_reply(server, -EINVAL, 0);
@@ -217,8 +234,7 @@ advance(struct nmx_vfu_server *server, uint64_t now_ns)
 		if (ret != 0)
 			return ret;
 	}
-	ret = fill(
-		server, server->body, server->header.size - sizeof(server->header), false, now_ns);
+	ret = fill(server, server->body, server->header.size - sizeof(server->header), now_ns);
 	if (ret != 0)
 		return ret;
 	ret = dispatch(server);

@@ -21,10 +21,13 @@
  * only: it has deadlines, one message's buffer, and its place in the caller's loop.
  *
  * Descriptors belong to the connection from the moment they are received; each handler that wants
- * one moves it out, and what is left is closed behind the handler, on every path.
+ * one moves it out, and what is left is closed behind the handler, on every path. Closing a file
+ * may wait for whoever is behind it, so only eventfds and memory get that far. A descriptor of
+ * another kind ends the connection, and whoever destroys it is left with it.
  *
  * Malformed requests are answered with an error. A stream that can't be trusted any more (a length
- * outside the limits, a stray reply, too many descriptors, anything but VERSION first) is closed.
+ * outside the limits, a stray reply, descriptors that are too many, of another kind or behind the
+ * header, anything but VERSION first) is closed.
  *
  * Knows nothing of devices: regions and interrupts are numbers, memory is handed over.
  * Thread: one, the caller's. Source: QEMU's docs/interop/vfio-user.rst.
@@ -39,6 +42,9 @@
 #include "lib/base/range.h"
 #include "transport.h"
 #include "wire.h"
+
+/** Descriptors that a connection may hold, counting those that are too many. */
+#define NMX_VFU_SERVER_FDS_MAX (NMX_VFU_MSG_FDS_MAX + NMX_VFU_SCM_FDS_MAX)
 
 /** A handler's third way beside 0 and -errno. */
 #define NMX_VFU_LATER 1
@@ -118,8 +124,14 @@ int nmx_vfu_create_server(struct nmx_vfu_transport *transport, const struct nmx_
 	const struct nmx_vfu_handlers *handlers, void *context, uint64_t now_ns,
 	struct nmx_vfu_server **ret_server);
 
-/** Free it, with the descriptors it holds; the transport is left alone. NULL is nothing. */
-void nmx_vfu_destroy_server(struct nmx_vfu_server *server);
+/**
+ * Free it; the transport is left alone. NULL is nothing.
+ *
+ * @param ret_fds  room for NMX_VFU_SERVER_FDS_MAX: what the client sent and nobody took, of any
+ *                 kind, now the caller's to close
+ * @return their number
+ */
+unsigned int nmx_vfu_destroy_server(struct nmx_vfu_server *server, int *ret_fds);
 
 /**
  * Do what can be done without waiting, at most one message.

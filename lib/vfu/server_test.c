@@ -5,7 +5,11 @@
 /** The stream: framing, VERSION, deadlines, descriptors. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "rig_test.h"
 
@@ -241,13 +245,13 @@ each_command_takes_its_number_of_fds(void **unused)
 	};
 	uint8_t body[64] = { 64 };
 	struct nmx_vfu_dma_map good = { .argsz = 32, .flags = 3, .size = 4096 };
-	int fds[16];
+	int fds[16], file = memfd_create("nmx-vfu-test", MFD_CLOEXEC);
 	struct rig rig;
 
 	(void)unused;
 	start(&rig);
 	for (unsigned int i = 0; i < 16; i++)
-		fds[i] = rig.client;
+		fds[i] = file;
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		for (unsigned int n = row[i].max + 1; n <= 16; n++) {
 			struct reply reply = ask_with_fds(
@@ -259,22 +263,66 @@ each_command_takes_its_number_of_fds(void **unused)
 	assert_int_equal(ask_with_fds(&rig, NMX_VFU_DMA_MAP, &good, 32, fds, 1).header.error, 0);
 	assert_true(rig.map_fd >= 0);
 	stop(&rig);
+	nmx_base_close_fd(&file);
+}
+
+/** Descriptors that end the connection, n of them with a message's header or behind it. */
+static void
+expect_breach(const int *fds, unsigned int n, bool behind)
+{
+	static const uint8_t body[16];
+	uint8_t message[64];
+	size_t size = build(message, NMX_VFU_GET_INFO, 0, body, sizeof(body));
+	int left[NMX_VFU_SERVER_FDS_MAX];
+	unsigned int n_left;
+	struct rig rig;
+
+	start(&rig);
+	if (behind)
+		send_bytes(&rig, message, 16, NULL, 0);
+	send_bytes(&rig, message + (behind ? 16 : 0), behind ? 16 : size, fds, n);
+	assert_int_equal(serve(&rig), -EPROTO);
+	/* None was closed here: that could wait for whoever is behind it. */
+	n_left = nmx_vfu_destroy_server(rig.server, left);
+	assert_int_equal(n_left, n);
+	nmx_base_close_fds(left, n_left);
+	rig.server = NULL;
+	stop(&rig);
+}
+
+static void
+descriptors_of_other_kinds_end_the_connection(void **unused)
+{
+	int ends[2], file = memfd_create("nmx-vfu-test", MFD_CLOEXEC);
+	int event = eventfd(0, EFD_CLOEXEC), both[2];
+
+	(void)unused;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	expect_breach(&ends[1], 1, false);
+	both[0] = event;
+	both[1] = ends[0];
+	expect_breach(both, 2, false);
+	expect_breach(&file, 1, true);
+	nmx_base_close_fds(ends, 2);
+	nmx_base_close_fd(&file);
+	nmx_base_close_fd(&event);
 }
 
 static void
 floods_of_fds_end_the_connection(void **unused)
 {
 	uint8_t message[16];
-	int fds[17];
+	int fds[NMX_VFU_SCM_FDS_MAX];
 	struct rig rig;
 
 	(void)unused;
 	start(&rig);
-	for (unsigned int i = 0; i < 17; i++)
+	for (unsigned int i = 0; i < NMX_VFU_SCM_FDS_MAX; i++)
 		fds[i] = rig.client;
 	send_bytes(&rig, message, build(message, NMX_VFU_RESET, 0, NULL, 0), fds, 17);
 	assert_int_equal(serve(&rig), -EPROTO);
 	stop(&rig);
+	expect_breach(fds, NMX_VFU_SCM_FDS_MAX, false);
 
 	/* A few with each byte of a header: the sum counts. */
 	start(&rig);
@@ -298,6 +346,7 @@ main(void)
 		cmocka_unit_test(slow_clients_meet_deadlines),
 		cmocka_unit_test(clients_that_never_read_stop_being_read),
 		cmocka_unit_test(each_command_takes_its_number_of_fds),
+		cmocka_unit_test(descriptors_of_other_kinds_end_the_connection),
 		cmocka_unit_test(floods_of_fds_end_the_connection),
 	};
 

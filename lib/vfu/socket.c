@@ -6,56 +6,38 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "lib/base/fd.h"
 #include "transport.h"
 #include "wire.h"
 
-/** Room for one SCM_RIGHTS block of as many descriptors as anybody of us accepts. */
+/** Room for one SCM_RIGHTS block of as many descriptors as there can be. */
 union control {
 	struct cmsghdr align;
-	char bytes[CMSG_SPACE(NMX_VFU_REPLY_FDS_MAX * sizeof(int))];
+	char bytes[CMSG_SPACE(NMX_VFU_SCM_FDS_MAX * sizeof(int))];
 };
 
-/**
- * Take the descriptors out of a message. What the kernel has delivered is ours, whatever is wrong
- * with the rest, so it is kept or closed here on every path.
- */
+/** Take the descriptors out of a message: what the kernel has delivered is ours, come what may. */
 static int
-take_fds(struct msghdr *message, int *fds, unsigned int *n_fds)
+take_fds(struct msghdr *message, int *fds, unsigned int *ret_n_fds)
 {
 	int result = (message->msg_flags & MSG_CTRUNC) ? -EPROTO : 0;
-	unsigned int n = 0, room = *n_fds;
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
 		size_t bytes = c->cmsg_len - CMSG_LEN(0);
-		int got[NMX_VFU_REPLY_FDS_MAX];
-		unsigned int n_got = 0;
 
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
 			result = -EPROTO;
 			continue;
 		}
-		n_got = (unsigned int)(bytes / sizeof(int));
-		memcpy(got, CMSG_DATA(c), n_got * sizeof(int));
-		if (result != 0 || n_got > room - n) {
-			nmx_base_close_fds(got, n_got);
-			result = -EPROTO;
-			continue;
-		}
-		memcpy(fds + n, got, n_got * sizeof(int));
-		n += n_got;
+		/* However many blocks: together they are no larger than the room for one. */
+		memcpy(fds + *ret_n_fds, CMSG_DATA(c), bytes);
+		*ret_n_fds += (unsigned int)(bytes / sizeof(int));
 	}
-	if (result != 0) {
-		nmx_base_close_fds(fds, n);
-		n = 0;
-	}
-	*n_fds = n;
 	return result;
 }
 
 static ssize_t
 receive(struct nmx_vfu_transport *transport, void *buffer, size_t size, int *fds,
-	unsigned int *n_fds)
+	unsigned int *ret_n_fds)
 {
 	struct nmx_vfu_socket *socket = (struct nmx_vfu_socket *)transport;
 	union control control;
@@ -63,6 +45,7 @@ receive(struct nmx_vfu_transport *transport, void *buffer, size_t size, int *fds
 	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
 	ssize_t n;
 
+	*ret_n_fds = 0;
 	if (fds != NULL) {
 		message.msg_control = control.bytes;
 		message.msg_controllen = sizeof(control.bytes);
@@ -73,7 +56,7 @@ receive(struct nmx_vfu_transport *transport, void *buffer, size_t size, int *fds
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 	if (fds != NULL) {
-		int result = take_fds(&message, fds, n_fds);
+		int result = take_fds(&message, fds, ret_n_fds);
 
 		if (result != 0)
 			return result;

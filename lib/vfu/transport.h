@@ -12,17 +12,20 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/** Descriptors that Linux sends with one message at most (SCM_MAX_FD). */
+#define NMX_VFU_SCM_FDS_MAX 253
+
 struct nmx_vfu_transport {
 	/**
 	 * Receive bytes, and with a non-NULL `fds` descriptors that came with them.
 	 *
-	 * @param fds    room for *n_fds; without, descriptors are discarded by the kernel
-	 * @param n_fds  in: room; out: descriptors, the caller's from now on
-	 * @return bytes; 0 end of stream; -EAGAIN nothing now; -EPROTO ancillary data that breaks
-	 *         the rules (too many descriptors, none kept); -errno
+	 * @param fds        room for NMX_VFU_SCM_FDS_MAX; without, the kernel discards descriptors
+	 * @param ret_n_fds  how many came; they are the caller's, also if the call fails
+	 * @return bytes; 0 end of stream; -EAGAIN nothing now; -EPROTO ancillary data of another
+	 *         kind, or not all of it; -errno
 	 */
 	ssize_t (*receive)(struct nmx_vfu_transport *transport, void *buffer, size_t size, int *fds,
-		unsigned int *n_fds);
+		unsigned int *ret_n_fds);
 	/**
 	 * Send bytes, descriptors with the first of them.
 	 *

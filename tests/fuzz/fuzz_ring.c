@@ -19,7 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const parts[])(struct fuzz_input * input) = { ring_fuzz_device,
 		ring_fuzz_driver, ring_fuzz_translation };
-	struct fuzz_input input = { data, size };
+	struct fuzz_input input = fuzz_open_input(data, size);
 
 	parts[fuzz_choose(&input, sizeof(parts) / sizeof(parts[0]))](&input);
 	return 0;

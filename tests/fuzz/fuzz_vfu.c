@@ -13,6 +13,7 @@
  */
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "vfu_rig.h"
 
@@ -86,6 +87,7 @@ serve_once(struct vfu_rig *rig)
 	if (ret == -ETIMEDOUT)
 		FUZZ_CHECK(rig->now_ns >= nmx_vfu_get_deadline_ns(rig->server));
 	FUZZ_CHECK(!rig->request->is_fatal || (ret != 0 && ret != -EAGAIN));
+	FUZZ_CHECK(!rig->request->is_broken || ret == -EPROTO);
 	if (ret != 0 && ret != -EAGAIN) {
 		check_is_over(rig, ret);
 		return ret;
@@ -180,7 +182,12 @@ start(struct vfu_rig *rig)
 static void
 end(struct vfu_rig *rig)
 {
-	nmx_vfu_destroy_server(rig->server);
+	int left[NMX_VFU_SERVER_FDS_MAX];
+	unsigned int n = nmx_vfu_destroy_server(rig->server, left);
+
+	FUZZ_CHECK(n <= NMX_VFU_SERVER_FDS_MAX);
+	while (n > 0)
+		FUZZ_CHECK(close(left[--n]) == 0);
 	vfu_drop_queue(rig);
 	vfu_end_device(rig);
 	for (unsigned int i = 0; i < rig->n_fds; i++)
@@ -195,7 +202,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static void (*const steps[])(struct vfu_rig * rig) = { ask, ask, ask, ask,
 		vfu_queue_message, vfu_queue_message, serve, serve_single, answer, answer,
 		pass_time, toggle_nerves, vfu_queue_bytes };
-	struct vfu_rig rig = { .input = { data, size } };
+	struct vfu_rig rig = { .input = fuzz_open_input(data, size) };
 
 	start(&rig);
 	while (!fuzz_is_over(&rig.input) && !rig.is_over)

@@ -56,13 +56,10 @@ draw_w1(struct ring_memory *m, uint64_t now)
 	uint16_t id = (uint16_t)++m->serial;
 	uint8_t odd;
 
-	if (m->n_repeats > 0) {
-		m->n_repeats--;
-	} else {
-		uint8_t draw = fuzz_take8(m->input);
-
-		m->kind = draw & 7;
-		m->n_repeats = draw >> 3;
+	if (m->n_repeats-- == 0) {
+		odd = fuzz_take8(m->input);
+		m->kind = odd & 7;
+		m->n_repeats = odd >> 3;
 	}
 	switch (m->kind) {
 	case 1:

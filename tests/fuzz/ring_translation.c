@@ -169,15 +169,16 @@ translate(struct map *map)
 	NMX_SHARED uint8_t *const none = (NMX_SHARED uint8_t *)(uintptr_t)0x5a5a;
 	NMX_SHARED uint8_t *host = none;
 	const struct nmx_mem_view *view = choose_view(map), *present = nmx_mem_get_view(map->mem);
-	const struct nmx_mem_view *used = view, *aim = fuzz_choose(map->input, 2) ? present : view;
-	uint32_t protection = 1 + fuzz_choose(map->input, 3);
+	const struct nmx_mem_view *used = view;
+	uint8_t draw = fuzz_take8(map->input);
+	uint32_t protection = 1 + (draw >> 2) % 3;
 	uintptr_t expected = (uintptr_t)none;
 	uint64_t address, size;
 	int ret, expected_ret;
 
-	draw_range(map, aim, &address, &size);
+	draw_range(map, draw & 1 ? present : view, &address, &size);
 	expected_ret = translate_slowly(view, address, size, protection, &expected);
-	if (aim == view) {
+	if (draw & 2) {
 		ret = nmx_mem_translate(view, &map->cache, address, size, protection, &host);
 	} else {
 		ret = nmx_mem_translate_fresh(

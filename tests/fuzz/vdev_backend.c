@@ -144,6 +144,15 @@ on_signal(void *context, uint16_t vector)
 	rig->step.n_signals++;
 }
 
+static void
+on_halt(void *context)
+{
+	struct vdev_rig *rig = context;
+
+	FUZZ_CHECK(!nmx_vdev_is_running(rig->vdev));
+	rig->n_halts++;
+}
+
 static bool
 on_reset(void *context)
 {
@@ -166,5 +175,6 @@ const struct nmx_vdev_backend vdev_backend = {
 	.reset_stats = on_stats_reset,
 	.ring_doorbell = on_doorbell,
 	.signal = on_signal,
+	.halt = on_halt,
 	.reset = on_reset,
 };

@@ -57,7 +57,8 @@ draw_line(struct vdev_rig *rig, struct vdpdk_slot_driver *line)
 	uint8_t draw = fuzz_take8(&rig->input), odd = fuzz_take8(&rig->input);
 	uint32_t i = (draw >> 1) % (sizeof(operations) / sizeof(operations[0]));
 
-	memset(line, odd, sizeof(*line));
+	memset(line, 0, sizeof(*line));
+	line->reserved[odd % sizeof(line->reserved)] = odd == 0x41;
 	line->op = odd >= 0xf8   ? fuzz_take32(&rig->input)
 		   : odd >= 0xf0 ? fuzz_take16(&rig->input)
 				 : operations[i].op;

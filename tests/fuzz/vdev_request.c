@@ -91,6 +91,9 @@ judge(const struct vdev_rig *rig)
 {
 	const struct vdpdk_slot_driver *line = &rig->step.line;
 
+	for (size_t i = 0; i < sizeof(line->reserved); i++)
+		if (line->reserved[i] != 0)
+			return VDPDK_ANSWER_INVALID;
 	if ((line->flags & ~VDPDK_REQUEST_SIGNAL) != 0)
 		return VDPDK_ANSWER_INVALID;
 	if (is_reserved_op(line->op))

@@ -43,7 +43,7 @@ struct vdev_memory {
 struct vdev_model {
 	uint32_t status;
 	bool attached;
-	uint64_t feature_register, features;
+	uint64_t features;
 	uint64_t area_register, area;
 	uint8_t config[CONFIG_BYTES], power_on[CONFIG_BYTES];
 	uint32_t life; /* counts resets */
@@ -57,7 +57,6 @@ struct vdev_model {
 	bool link_up;
 	uint32_t n_queue_errors;
 	struct nmx_vdev_counters counters;
-	uint64_t maybe_ignored; /* writes to registers that don't count as ignored, but might */
 };
 
 /** A ticket that the device gave out. */
@@ -93,6 +92,7 @@ struct vdev_rig {
 	struct vdev_step step;
 	struct vdev_ticket tickets[N_TICKETS];
 	uint32_t n_tickets; /* ever given; the array has the last ones */
+	uint64_t n_halts;   /* calls of the backend */
 };
 
 /* --- vdev_memory.c --- */

@@ -43,6 +43,18 @@ vfu_get_template(unsigned int kind)
 	return templates[kind];
 }
 
+unsigned int
+vfu_get_kind(const struct vfu_rig *rig, int fd)
+{
+	unsigned int i = rig->n_fds;
+
+	/* A number that was used twice was closed before: the last one counts. */
+	while (i > 0 && rig->fds[i - 1] != fd)
+		i--;
+	FUZZ_CHECK(i > 0);
+	return rig->kinds[i - 1];
+}
+
 /* --- The queue --- */
 
 static void
@@ -58,6 +70,7 @@ add_fds(struct vfu_rig *rig, size_t at, unsigned int n, unsigned int kind)
 		int fd = fcntl(vfu_get_template(kind), F_DUPFD_CLOEXEC, 3);
 
 		FUZZ_CHECK(fd >= 0);
+		rig->kinds[rig->n_fds] = (uint8_t)kind;
 		mark->fds[mark->n_fds] = rig->fds[rig->n_fds++] = fd;
 	}
 	queue->n_marks++;
@@ -304,6 +317,31 @@ draw_body(struct vfu_rig *rig, struct draft *draft)
 
 /* --- Messages --- */
 
+/** Other descriptors than there should be. @return where they lie in the message */
+static size_t
+spoil_fds(struct vfu_rig *rig, struct draft *draft, uint8_t way)
+{
+	switch (way) {
+	case 1:
+	case 2:
+		draft->n_fds = fuzz_choose(&rig->input, 2 * NMX_VFU_MSG_FDS_MAX + 1);
+		return 0;
+	case 3:
+		draft->kind = fuzz_choose(&rig->input, N_KINDS);
+		draft->n_fds += draft->n_fds == 0;
+		return 0;
+	case 4:
+		draft->kind = draft->kind == KIND_MEMFD ? KIND_EVENTFD : KIND_MEMFD;
+		return 0;
+	case 5:
+		return 1 + fuzz_choose(&rig->input, 15);
+	case 6:
+		return fuzz_choose(&rig->input, 64);
+	default:
+		return 0;
+	}
+}
+
 /** Something wrong with what was right. @return where the descriptors lie in the message */
 static size_t
 spoil(struct vfu_rig *rig, struct draft *draft)
@@ -311,40 +349,28 @@ spoil(struct vfu_rig *rig, struct draft *draft)
 	uint8_t draw = fuzz_take8(&rig->input);
 
 	switch (draw < 0x90 ? 0 : draw & 15) {
+	case 0:
+		return 0;
 	case 1:
 		draft->header.size = fuzz_take32(&rig->input);
-		break;
+		return 0;
 	case 2: /* shorter or longer, header and body alike */
 		draft->size = fuzz_choose(&rig->input, 64);
 		draft->header.size = (uint32_t)(sizeof(draft->header) + draft->size +
 						draft->zeroes);
-		break;
+		return 0;
 	case 3: /* the header alone says so */
 		draft->header.size += fuzz_take8(&rig->input) - 128u;
-		break;
+		return 0;
 	case 4:
 		draft->header.flags = fuzz_take32(&rig->input);
-		break;
-	case 5:
-	case 6:
-		draft->n_fds = fuzz_choose(&rig->input, 2 * NMX_VFU_MSG_FDS_MAX + 1);
-		break;
-	case 7:
-	case 8:
-		draft->kind = fuzz_choose(&rig->input, N_KINDS);
-		draft->n_fds += draft->n_fds == 0;
-		break;
-	case 9:
-		return 1 + fuzz_choose(&rig->input, 15);
-	case 10:
-		return fuzz_choose(&rig->input, 64);
+		return 0;
 	case 11:
 		draft->header.flags |= NMX_VFU_NO_REPLY;
-		break;
+		return 0;
 	default:
-		break;
+		return spoil_fds(rig, draft, (draw & 15) - 4);
 	}
-	return 0;
 }
 
 static void

@@ -72,7 +72,7 @@ note_call(struct vfu_rig *rig, uint16_t command, bool is_first)
 
 	FUZZ_CHECK(rig->may_call && rig->versioned);
 	FUZZ_CHECK(request->is_whole && !request->is_parked && rig->n_messages == 1);
-	FUZZ_CHECK(request->header.command == command);
+	FUZZ_CHECK(request->header.command == command && vfu_is_well_formed(request));
 	FUZZ_CHECK((request->n_calls == 0) == is_first);
 	request->n_calls++;
 	return request->body;
@@ -119,7 +119,9 @@ on_unmap(void *context, const struct nmx_range *range)
 
 	memcpy(&asked, note_call(rig, NMX_VFU_DMA_UNMAP, true), sizeof(asked));
 	FUZZ_CHECK((range == NULL) == (asked.flags == NMX_VFU_UNMAP_ALL));
-	if (range != NULL) {
+	if (range == NULL) {
+		FUZZ_CHECK(asked.address == 0 && asked.size == 0);
+	} else {
 		FUZZ_CHECK(range->start == asked.address && range->size == asked.size);
 		FUZZ_CHECK(range->size > 0 && range->size - 1 <= UINT64_MAX - range->start);
 	}
@@ -178,8 +180,9 @@ on_connect(void *context, uint32_t index, uint32_t start, uint32_t count, int *f
 	FUZZ_CHECK(count <= vfu_device.n_vectors[index]);
 	FUZZ_CHECK(start <= vfu_device.n_vectors[index] - count);
 	FUZZ_CHECK((fds != NULL) == (rig->request->n_fds > 0));
-	if (fds != NULL)
-		FUZZ_CHECK(count == rig->request->n_fds);
+	FUZZ_CHECK(fds == NULL || count == rig->request->n_fds);
+	for (uint32_t i = 0; fds != NULL && i < count; i++)
+		FUZZ_CHECK(vfu_get_kind(rig, fds[i]) == KIND_EVENTFD);
 	draw = fuzz_take8(&rig->input);
 	for (uint32_t i = 0; i < count && index == NMX_VFU_IRQ_MSIX; i++) {
 		if (fds == NULL)

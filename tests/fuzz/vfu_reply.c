@@ -18,7 +18,33 @@ vfu_owes_reply(const struct vfu_rig *rig)
 	const struct vfu_request *request = rig->request;
 
 	return (request->is_fatal || request->is_whole) && !request->is_parked &&
-	       !request->is_answered && !(request->header.flags & NMX_VFU_NO_REPLY);
+	       !request->is_answered && !request->is_broken &&
+	       !(request->header.flags & NMX_VFU_NO_REPLY);
+}
+
+bool
+vfu_is_well_formed(const struct vfu_request *request)
+{
+	static const struct {
+		uint8_t is_known, size, n_fds;
+	} shapes[] = {
+		[NMX_VFU_VERSION] = { 1, 4, 0 },
+		[NMX_VFU_DMA_MAP] = { 1, 32, 1 },
+		[NMX_VFU_DMA_UNMAP] = { 1, 24, 1 },
+		[NMX_VFU_GET_INFO] = { 1, 16, 0 },
+		[NMX_VFU_GET_REGION_INFO] = { 1, 32, 0 },
+		[NMX_VFU_GET_REGION_IO_FDS] = { 1, 16, 0 },
+		[NMX_VFU_GET_IRQ_INFO] = { 1, 16, 0 },
+		[NMX_VFU_SET_IRQS] = { 1, 20, NMX_VFU_MSG_FDS_MAX },
+		[NMX_VFU_REGION_READ] = { 1, 16, 0 },
+		[NMX_VFU_REGION_WRITE] = { 1, 16, 0 },
+		[NMX_VFU_RESET] = { 1, 0, 0 },
+	};
+	const uint16_t command = request->header.command;
+
+	return command < sizeof(shapes) / sizeof(shapes[0]) && shapes[command].is_known &&
+	       request->header.size >= HEADER + shapes[command].size &&
+	       request->n_fds <= shapes[command].n_fds;
 }
 
 void
@@ -148,48 +174,49 @@ check_set_irqs(const struct vfu_rig *rig)
 }
 
 static void
-check_success(struct vfu_rig *rig)
+check_write(const struct vfu_rig *rig)
 {
-	const struct vfu_request *request = rig->request;
-	uint32_t count;
+	struct nmx_vfu_region_access asked;
 
-	switch (request->header.command) {
-	case NMX_VFU_VERSION:
-		check_version(rig);
-		break;
-	case NMX_VFU_DMA_UNMAP:
-		FUZZ_CHECK(request->n_calls == 1);
-		check_body(rig, request->body, sizeof(struct nmx_vfu_dma_unmap));
-		break;
-	case NMX_VFU_GET_INFO:
-		check_info(rig);
-		break;
-	case NMX_VFU_GET_REGION_INFO:
-		check_region_info(rig);
-		break;
-	case NMX_VFU_GET_REGION_IO_FDS:
-		check_io_fds(rig);
-		break;
-	case NMX_VFU_GET_IRQ_INFO:
-		check_irq_info(rig);
-		break;
-	case NMX_VFU_SET_IRQS:
-		check_set_irqs(rig);
-		break;
-	case NMX_VFU_REGION_READ:
-		check_read(rig);
-		break;
-	case NMX_VFU_REGION_WRITE:
-		memcpy(&count, request->body + offsetof(struct nmx_vfu_region_access, count), 4);
-		FUZZ_CHECK(request->n_calls == (count > 0));
-		check_body(rig, request->body, sizeof(struct nmx_vfu_region_access));
-		break;
-	default:
-		FUZZ_CHECK(request->header.command == NMX_VFU_DMA_MAP ||
-			   request->header.command == NMX_VFU_RESET);
-		FUZZ_CHECK(request->n_calls == 1);
-		check_body(rig, NULL, 0);
-	}
+	memcpy(&asked, rig->request->body, sizeof(asked));
+	FUZZ_CHECK(rig->request->n_calls == (asked.count > 0));
+	check_body(rig, &asked, sizeof(asked));
+}
+
+static void
+check_unmap(const struct vfu_rig *rig)
+{
+	FUZZ_CHECK(rig->request->n_calls == 1);
+	check_body(rig, rig->request->body, sizeof(struct nmx_vfu_dma_unmap));
+}
+
+/** DMA_MAP and RESET. */
+static void
+check_nothing(const struct vfu_rig *rig)
+{
+	FUZZ_CHECK(rig->request->n_calls == 1);
+	check_body(rig, NULL, 0);
+}
+
+static void
+check_success(const struct vfu_rig *rig)
+{
+	static void (*const checks[])(const struct vfu_rig *rig) = {
+		[NMX_VFU_VERSION] = check_version,
+		[NMX_VFU_DMA_MAP] = check_nothing,
+		[NMX_VFU_DMA_UNMAP] = check_unmap,
+		[NMX_VFU_GET_INFO] = check_info,
+		[NMX_VFU_GET_REGION_INFO] = check_region_info,
+		[NMX_VFU_GET_REGION_IO_FDS] = check_io_fds,
+		[NMX_VFU_GET_IRQ_INFO] = check_irq_info,
+		[NMX_VFU_SET_IRQS] = check_set_irqs,
+		[NMX_VFU_REGION_READ] = check_read,
+		[NMX_VFU_REGION_WRITE] = check_write,
+		[NMX_VFU_RESET] = check_nothing,
+	};
+
+	FUZZ_CHECK(vfu_is_well_formed(rig->request));
+	checks[rig->request->header.command](rig);
 }
 
 static void

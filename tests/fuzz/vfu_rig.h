@@ -56,8 +56,10 @@ struct vfu_request {
 	struct nmx_vfu_header header;
 	size_t got; /* bytes of all of it that were handed out */
 	unsigned int n_fds;
-	bool is_fatal; /* the header alone ends the connection */
-	bool is_whole; /* executed, or about to be */
+	bool has_odd_fd; /* of a kind that nobody passes */
+	bool is_broken;  /* descriptors that are too many, or in the body: over without a word */
+	bool is_fatal;   /* header and descriptors end the connection */
+	bool is_whole;   /* executed, or about to be */
 	bool is_parked;
 	bool is_answered;
 	unsigned int n_calls; /* of the device */
@@ -96,6 +98,7 @@ struct vfu_rig {
 	int map_fds[N_MAPS], vector_fds[N_VECTORS];
 	unsigned int n_doorbells;
 	int fds[N_FDS];
+	uint8_t kinds[N_FDS]; /* of these descriptors */
 	unsigned int n_fds;
 };
 
@@ -103,6 +106,8 @@ struct vfu_rig {
 
 /** Duplicates of these are what the client passes. Opened once. */
 int vfu_get_template(unsigned int kind);
+/** Of which kind a descriptor is that is or was on its way. */
+unsigned int vfu_get_kind(const struct vfu_rig *rig, int fd);
 /** Queue a message as the input says: any, or VERSION. */
 void vfu_queue_message(struct vfu_rig *rig);
 void vfu_queue_version(struct vfu_rig *rig);
@@ -127,6 +132,9 @@ void vfu_init_device(struct vfu_rig *rig);
 void vfu_end_device(struct vfu_rig *rig);
 
 /* --- vfu_reply.c --- */
+
+/** True if a request of this shape may succeed: enough bytes, not too many descriptors. */
+bool vfu_is_well_formed(const struct vfu_request *request);
 
 /** True while the request's reply is due: whole, not answered, and one is wanted. */
 bool vfu_owes_reply(const struct vfu_rig *rig);

@@ -5,10 +5,9 @@
 /**
  * The transport of fuzz_vfu: memory instead of a socket, and a second opinion on the stream.
  *
- * As with a socket, a receive ends before a byte that descriptors came with, descriptors that
- * nobody asked for are closed, and too many are an error that keeps none. The server may ask only
- * for what is missing of its header or body, only while it owes nothing, and not again after it was
- * told to wait.
+ * As with a socket, a receive ends before a byte that descriptors came with, and descriptors may
+ * come with an error. The server may ask only for what is missing of its header or body, only while
+ * it owes nothing, and not again after it was told to wait.
  */
 
 #include <unistd.h>
@@ -67,7 +66,7 @@ note_received(struct vfu_rig *rig, const uint8_t *bytes, size_t size)
 		request->got += size;
 		if (request->got < head)
 			return;
-		request->is_fatal = is_fatal(rig, &request->header);
+		request->is_fatal = request->has_odd_fd || is_fatal(rig, &request->header);
 	} else {
 		memcpy(request->body + (request->got - head), bytes, size);
 		request->got += size;
@@ -78,27 +77,25 @@ note_received(struct vfu_rig *rig, const uint8_t *bytes, size_t size)
 
 /* --- Receiving --- */
 
-/** Descriptors that come with the next byte. @return 0 or -EPROTO */
-static int
-deliver_fds(struct vfu_rig *rig, int *fds, unsigned int *n_fds)
+/** Hand out the descriptors that come with the next byte. */
+static void
+deliver_fds(struct vfu_rig *rig, int *fds, unsigned int *ret_n_fds)
 {
+	struct vfu_request *request = rig->request;
 	struct vfu_queue *queue = rig->queue;
 	const struct vfu_mark *mark = &queue->marks[queue->first_mark];
-	unsigned int room = fds == NULL ? 0 : *n_fds;
 
-	if (fds != NULL)
-		*n_fds = 0;
 	if (queue->first_mark == queue->n_marks || mark->at != queue->start)
-		return 0;
+		return;
 	queue->first_mark++;
-	if (mark->n_fds > room) {
-		close_fds(mark->fds, mark->n_fds);
-		return fds == NULL ? 0 : -EPROTO;
-	}
 	memcpy(fds, mark->fds, mark->n_fds * sizeof(int));
-	*n_fds = mark->n_fds;
-	rig->request->n_fds += mark->n_fds;
-	return 0;
+	*ret_n_fds = mark->n_fds;
+	request->n_fds += mark->n_fds;
+	for (unsigned int i = 0; i < mark->n_fds; i++)
+		request->has_odd_fd = request->has_odd_fd ||
+				      vfu_get_kind(rig, mark->fds[i]) > KIND_MEMFD;
+	request->is_broken = request->n_fds > NMX_VFU_MSG_FDS_MAX ||
+			     request->got >= sizeof(request->header);
 }
 
 /** How many of `size` bytes go through now, or an error. */
@@ -116,36 +113,41 @@ draw_progress(struct vfu_rig *rig, size_t size)
 	return draw < 0xfc ? 0 : draw == 0xff ? -EPROTO : -ECONNRESET;
 }
 
+static void
+check_receive(const struct vfu_rig *rig, size_t size, const int *fds)
+{
+	const struct vfu_request *request = rig->request;
+
+	FUZZ_CHECK(rig->may_call && !rig->has_waited_in && rig->n_messages == 0);
+	FUZZ_CHECK(!request->is_whole && !request->is_fatal && !request->is_broken);
+	FUZZ_CHECK(size > 0 && size == count_missing(request));
+	FUZZ_CHECK(fds != NULL);
+}
+
 static ssize_t
 receive(struct nmx_vfu_transport *transport, void *buffer, size_t size, int *fds,
-	unsigned int *n_fds)
+	unsigned int *ret_n_fds)
 {
 	struct vfu_rig *rig = (struct vfu_rig *)transport;
 	struct vfu_queue *queue = rig->queue;
 	size_t n = queue->end - queue->start;
 	ssize_t progress;
-	int ret;
 
-	FUZZ_CHECK(rig->may_call && !rig->has_waited_in && rig->n_messages == 0);
-	FUZZ_CHECK(!rig->request->is_whole && !rig->request->is_fatal);
-	FUZZ_CHECK(size > 0 && size == count_missing(rig->request));
-	FUZZ_CHECK((fds != NULL) == (rig->request->got < sizeof(rig->request->header)));
-	FUZZ_CHECK(fds == NULL || *n_fds == NMX_VFU_MSG_FDS_MAX - rig->request->n_fds);
+	check_receive(rig, size, fds);
+	*ret_n_fds = 0;
 	for (unsigned int i = queue->first_mark; i < queue->n_marks; i++)
 		if (queue->marks[i].at > queue->start && queue->marks[i].at - queue->start < n)
 			n = queue->marks[i].at - queue->start;
 	progress = n == 0 ? -EAGAIN : draw_progress(rig, n < size ? n : size);
 	rig->has_waited_in = progress <= 0;
+	if (progress > 0 || progress == -EPROTO)
+		deliver_fds(rig, fds, ret_n_fds);
 	if (progress <= 0)
 		return progress;
-	ret = deliver_fds(rig, fds, n_fds);
-	if (ret != 0) {
-		rig->has_waited_in = true;
-		return ret;
-	}
 	memcpy(buffer, queue->bytes + queue->start, (size_t)progress);
 	queue->start += (size_t)progress;
-	note_received(rig, buffer, (size_t)progress);
+	if (!rig->request->is_broken)
+		note_received(rig, buffer, (size_t)progress);
 	return progress;
 }
 

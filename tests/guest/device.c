@@ -186,7 +186,7 @@ guest_open(struct guest *guest, const char *path, uint16_t n_queues)
 	fd = nmx_vfu_connect_path(path);
 	if (fd < 0)
 		return complain(nmx_vfu_explain_connect(fd), fd);
-	ret = nmx_vfu_create_client(&fd, TIMEOUT_MS, &guest->client);
+	ret = nmx_vfu_create_client(&fd, TIMEOUT_MS, -1, &guest->client);
 	if (ret != 0)
 		return complain("VERSION", ret);
 	ret = nmx_vfu_write_region(

@@ -162,11 +162,13 @@ do_state(char **words)
 	const struct nmx_ring_guest *rx = &guest.queues[0].rx, *tx = &guest.queues[0].tx;
 	const struct vdpdk_ring_header *r = NMX_SHARED_PLAIN(struct vdpdk_ring_header, rx->header);
 	const struct vdpdk_ring_header *t = NMX_SHARED_PLAIN(struct vdpdk_ring_header, tx->header);
+	uint32_t rx_word = r == NULL ? 0 : r->device.state,
+		 tx_word = t == NULL ? 0 : t->device.state;
 
 	(void)words;
 	printf("ok %#x %u/%u %u/%u\n", guest_read_register(&guest, VDPDK_REG_STATUS),
-		r == NULL ? 0 : r->device.state, r == NULL ? 0 : r->device.reason,
-		t == NULL ? 0 : t->device.state, t == NULL ? 0 : t->device.reason);
+		VDPDK_QUEUE_STATE(rx_word), VDPDK_QUEUE_FAULT(rx_word), VDPDK_QUEUE_STATE(tx_word),
+		VDPDK_QUEUE_FAULT(tx_word));
 	return 1;
 }
 

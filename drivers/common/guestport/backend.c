@@ -60,7 +60,6 @@ on_get_stats(void *context, uint16_t index, struct vdpdk_queue_stats *ret_stats)
 	nmx_guestport_get_to_counters(to, &rx);
 	ret_stats->rx_frames = SINCE(rx, to->guest_base, frames);
 	ret_stats->rx_bytes = SINCE(rx, to->guest_base, bytes);
-	ret_stats->rx_no_buffer = SINCE(rx, to->guest_base, drops[NMX_TO_GUEST_NO_BUFFER]);
 	ret_stats->rx_too_long = SINCE(rx, to->guest_base, drops[NMX_TO_GUEST_TOO_LONG]);
 	ret_stats->rx_errors = SINCE(rx, to->guest_base, drops[NMX_TO_GUEST_MALFORMED]);
 	nmx_guestport_get_from_counters(from, &tx);
@@ -88,22 +87,39 @@ on_ring_doorbell(void *context, uint16_t index)
 	struct nmx_guestport *port = context;
 
 	/* Not by write(): the guest has a duplicate of this eventfd. */
-	nmx_guestport_send_signal(&port->signaler, port->from_guest[index].doorbell);
+	nmx_guestport_send_signal(&port->own_signals, port->from_guest[index].doorbell);
+}
+
+static void
+signal_vector(struct nmx_guestport *port, struct nmx_signaler *signaler, uint16_t vector)
+{
+	int fd = atomic_load_explicit(&port->vectors[vector], memory_order_acquire);
+
+	if (fd >= 0)
+		nmx_guestport_send_signal(signaler, fd);
 }
 
 void
 nmx_guestport_signal_vector(struct nmx_guestport *port, uint16_t vector)
 {
-	int fd = atomic_load_explicit(&port->vectors[vector], memory_order_acquire);
-
-	if (fd >= 0)
-		nmx_guestport_send_signal(&port->signaler, fd);
+	signal_vector(port, &port->signaler, vector);
 }
 
 static void
 on_signal(void *context, uint16_t vector)
 {
-	nmx_guestport_signal_vector(context, vector);
+	struct nmx_guestport *port = context;
+
+	signal_vector(port, &port->own_signals, vector);
+}
+
+static void
+on_halt(void *context)
+{
+	struct nmx_guestport *port = context;
+
+	atomic_store(&port->linked, false);
+	nmx_guestport_drop_rings(port);
 }
 
 static bool
@@ -111,11 +127,11 @@ on_reset(void *context)
 {
 	struct nmx_guestport *port = context;
 
-	atomic_store(&port->linked, false);
+	on_halt(port);
 	(void)on_set_mtu(port, NMX_MTU_DEFAULT);
 	on_reset_stats(port);
-	nmx_guestport_drop_rings(port);
-	if (!nmx_guestport_has_rings(port))
+	/* Vectors that were replaced, or views of memory, may be in use even without rings. */
+	if (!nmx_guestport_has_rings(port) && nmx_base_is_grace_idle(&port->grace))
 		return true;
 	port->reset_grace = nmx_base_ask_grace(&port->grace);
 	return false;
@@ -131,5 +147,6 @@ const struct nmx_vdev_backend nmx_guestport_backend = {
 	.reset_stats = on_reset_stats,
 	.ring_doorbell = on_ring_doorbell,
 	.signal = on_signal,
+	.halt = on_halt,
 	.reset = on_reset,
 };

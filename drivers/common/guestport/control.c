@@ -88,14 +88,13 @@ nmx_control_watch(
 	return epoll_ctl(control.epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
 
-void
+int
 nmx_control_rewatch(
 	const struct nmx_guestport *port, enum nmx_control_kind kind, int fd, uint32_t events)
 {
 	/* Watched for nothing, a closed peer would still be reported, again and again. */
 	nmx_control_unwatch(fd);
-	if (events != 0)
-		(void)nmx_control_watch(port, kind, fd, events);
+	return events == 0 ? 0 : nmx_control_watch(port, kind, fd, events);
 }
 
 void
@@ -156,8 +155,7 @@ advance_ports(uint64_t now_ns)
 
 		if (port == NULL)
 			continue;
-		if (nmx_guestport_get_deadline_ns(port) <= now_ns)
-			nmx_guestport_serve(port, now_ns);
+		nmx_guestport_meet_deadline(port, now_ns);
 		if (!nmx_guestport_advance(port, now_ns))
 			due_ns = 0;
 		deadline_ns = nmx_guestport_get_deadline_ns(port);
@@ -287,6 +285,17 @@ enter_port(struct nmx_guestport *port)
 	return 0;
 }
 
+static bool
+has_ports(void)
+{
+	bool any;
+
+	nmx_control_lock();
+	any = control.n_ports > 0;
+	nmx_control_unlock();
+	return any;
+}
+
 int
 nmx_control_add_port(struct nmx_guestport *port)
 {
@@ -307,18 +316,22 @@ void
 nmx_control_remove_port(struct nmx_guestport *port)
 {
 	bool in_callback = pthread_equal(control.thread, pthread_self());
-	bool last;
 
-	pthread_mutex_lock(&control.life);
 	nmx_control_lock();
-	/* Its callback may be running; unless we are in it, wait for its end. */
+	/* Its callback may be running; unless we are in it, wait for its end. Without `life`: the
+	 * callback may add or remove ports itself. */
 	while (control.calling == port && !in_callback)
 		pthread_cond_wait(&control.call_over, &control.lock);
 	control.ports[port->slot] = NULL;
-	last = --control.n_ports == 0;
+	control.n_ports--;
+	while (control.n_ports == 0 && control.calling != NULL && !in_callback)
+		pthread_cond_wait(&control.call_over, &control.lock);
 	nmx_control_unlock();
 	/* A thread can't wait for its own end: then it stays, for the next port. */
-	if (last && !in_callback)
+	if (in_callback)
+		return;
+	pthread_mutex_lock(&control.life);
+	if (control.running && !has_ports())
 		stop_thread();
 	pthread_mutex_unlock(&control.life);
 }

@@ -13,8 +13,8 @@
  * one message, so none waits for another one's stream. What waits for data threads (grace periods)
  * is looked at again every turn, and turns are short while something does.
  *
- * The lock may be taken again by its owner: a program may call into a port from the callback that
- * tells it of a link change.
+ * Programs are told of link changes without the lock: their callbacks may call into any port, and
+ * close their own.
  */
 
 #ifndef NMX_GUESTPORT_CONTROL_H
@@ -49,8 +49,8 @@ void nmx_control_remove_port(struct nmx_guestport *port);
 int nmx_control_watch(
 	const struct nmx_guestport *port, enum nmx_control_kind kind, int fd, uint32_t events);
 
-/** Change what is watched for; 0 events: nothing, not even its end. Lock held. */
-void nmx_control_rewatch(
+/** Change what is watched for; 0 events: nothing, not even its end. Lock held. @return 0; -errno */
+int nmx_control_rewatch(
 	const struct nmx_guestport *port, enum nmx_control_kind kind, int fd, uint32_t events);
 
 /** Stop watching. Lock held. */

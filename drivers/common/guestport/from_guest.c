@@ -86,7 +86,7 @@ count_frames(const struct nmx_ring_host *slots, uint16_t n)
 
 /* --- Frames of several segments, or over several mbufs --- */
 
-/** Add an mbuf to a chain's end; false without one. */
+/** Add an mbuf to a chain's end; false without one, or if it has no room for data. */
 static bool
 extend_chain(struct rte_mempool *pool, struct rte_mbuf *head, struct rte_mbuf **last)
 {
@@ -97,7 +97,7 @@ extend_chain(struct rte_mempool *pool, struct rte_mbuf *head, struct rte_mbuf **
 	(*last)->next = mbuf;
 	*last = mbuf;
 	head->nb_segs++;
-	return true;
+	return rte_pktmbuf_tailroom(mbuf) > 0;
 }
 
 /** Copy one segment to the end of a chain. */

@@ -13,11 +13,13 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include <rte_eal_memconfig.h>
 #include <rte_malloc.h>
 
 #include "control.h"
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
+#include "lib/mem/guard.h"
 #include "port.h"
 
 RTE_LOG_REGISTER(nmx_guestport_logtype, pmd.common.nicmux, NOTICE);
@@ -103,7 +105,7 @@ allocate_port(const struct nmx_guestport_config *config)
 	port->link_changed = config->link_changed;
 	port->context = config->context;
 	port->connection = port->lost_fd = port->listener.fd = -1;
-	port->signaler.file = -1;
+	port->signaler.file = port->own_signals.file = -1;
 	for (uint32_t i = 0; i < VECTORS_MAX; i++)
 		atomic_init(&port->vectors[i], -1);
 	atomic_init(&port->to_guest_bytes_max, NMX_MTU_DEFAULT + NMX_FRAME_OVERHEAD_BYTES);
@@ -115,11 +117,15 @@ allocate_port(const struct nmx_guestport_config *config)
 static void
 free_port(struct nmx_guestport *port)
 {
-	nmx_vfu_close_listener(&port->listener);
+	int listener = nmx_vfu_end_listener(&port->listener);
+
+	if (listener >= 0)
+		nmx_base_discard_fds(port->bin, &listener, 1);
+	nmx_base_release_bin(port->bin);
 	nmx_vdev_destroy(port->vdev);
 	nmx_base_close_fd(&port->lost_fd);
-	if (port->signaler.file >= 0)
-		nmx_guestport_close_signaler(&port->signaler);
+	nmx_guestport_close_signaler(&port->signaler);
+	nmx_guestport_close_signaler(&port->own_signals);
 	for (uint16_t i = 0; port->from_guest != NULL && i < port->n_queue_pairs; i++)
 		nmx_base_close_fd(&port->from_guest[i].wake_fd);
 	rte_free(port->to_guest);
@@ -136,6 +142,9 @@ prepare_port(struct nmx_guestport *port, const struct nmx_guestport_config *conf
 	int ret;
 
 	ret = init_queues(port);
+	port->bin = nmx_base_create_bin();
+	if (port->bin == NULL)
+		ret = -ENOMEM;
 	if (ret == 0) {
 		port->lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		ret = port->lost_fd < 0 ? -errno : 0;
@@ -150,6 +159,8 @@ prepare_port(struct nmx_guestport *port, const struct nmx_guestport_config *conf
 	}
 	nmx_vdev_describe(port->vdev, &port->device);
 	ret = nmx_guestport_open_signaler(&port->signaler);
+	if (ret == 0)
+		ret = nmx_guestport_open_signaler(&port->own_signals);
 	if (ret != 0) {
 		*ret_reason = "the kernel refuses asynchronous I/O, which signals guests; "
 			      "allow io_setup(2), or raise fs.aio-max-nr";
@@ -167,10 +178,22 @@ watch_port(struct nmx_guestport *port)
 	int ret;
 
 	nmx_control_lock();
-	ret = nmx_control_watch(port, NMX_CONTROL_LISTENER, port->listener.fd, EPOLLIN);
-	if (ret == 0)
-		ret = nmx_control_watch(port, NMX_CONTROL_LOST_MEMORY, port->lost_fd, EPOLLIN);
+	ret = nmx_control_watch(port, NMX_CONTROL_LOST_MEMORY, port->lost_fd, EPOLLIN);
 	nmx_control_unlock();
+	nmx_control_wake(); /* its first turn watches the listener */
+	return ret;
+}
+
+/** Guests' memory may vanish from now on. */
+static int
+install_guard(void)
+{
+	int ret;
+
+	/* While EAL allocates it has a handler of its own, and puts back what was there before. */
+	rte_mcfg_mem_read_lock();
+	ret = nmx_mem_install_guard();
+	rte_mcfg_mem_read_unlock();
 	return ret;
 }
 
@@ -184,7 +207,9 @@ nmx_guestport_create(const struct nmx_guestport_config *config, struct nmx_guest
 	*ret_reason = "no memory; give EAL more";
 	if (port == NULL)
 		return -ENOMEM;
-	ret = prepare_port(port, config, ret_reason);
+	ret = install_guard();
+	if (ret == 0)
+		ret = prepare_port(port, config, ret_reason);
 	if (ret == 0) {
 		*ret_reason = "no control thread could be started";
 		ret = nmx_control_add_port(port);
@@ -202,7 +227,19 @@ nmx_guestport_create(const struct nmx_guestport_config *config, struct nmx_guest
 	return 0;
 }
 
-/** End the session, if there is one, and wait for bursts. True: nothing reaches guest memory. */
+/** Let no client in any more; tell the present one, and end its session. */
+static void
+begin_closing(struct nmx_guestport *port)
+{
+	nmx_control_lock();
+	port->closing = true;
+	if (port->connection >= 0 && !port->ending)
+		nmx_vdev_remove(port->vdev);
+	nmx_guestport_end_session(port, "the port is closed");
+	nmx_control_unlock();
+}
+
+/** Wait for bursts. True: nothing reaches guest memory. */
 static bool
 quiet_port(struct nmx_guestport *port)
 {
@@ -210,18 +247,16 @@ quiet_port(struct nmx_guestport *port)
 	bool quiet;
 
 	do {
-		nmx_control_lock();
 		now_ns = nmx_base_read_clock_ns();
-		nmx_guestport_end_session(port, "the port is closed");
-		quiet = nmx_guestport_advance(port, now_ns) && !port->ending;
-		if (quiet) {
-			nmx_control_unwatch(port->listener.fd);
-			nmx_control_unwatch(port->lost_fd);
-		}
+		nmx_control_lock();
+		quiet = nmx_guestport_advance(port, now_ns);
 		nmx_control_unlock();
 		if (!quiet)
 			sched_yield();
 	} while (!quiet && now_ns < deadline_ns);
+	nmx_control_lock();
+	nmx_control_unwatch(port->lost_fd);
+	nmx_control_unlock();
 	return quiet;
 }
 
@@ -232,6 +267,7 @@ nmx_guestport_destroy(struct nmx_guestport *port)
 
 	if (port == NULL)
 		return;
+	begin_closing(port);
 	quiet = quiet_port(port);
 	nmx_control_remove_port(port);
 	if (quiet)

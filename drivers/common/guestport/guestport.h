@@ -52,7 +52,6 @@ struct nmx_guestport_config {
 /** Why a frame didn't get to the guest. */
 enum nmx_to_guest_drop {
 	NMX_TO_GUEST_NO_QUEUE,  /* the guest hasn't started the queue */
-	NMX_TO_GUEST_NO_BUFFER, /* it can never have enough buffers for this frame */
 	NMX_TO_GUEST_TOO_LONG,  /* longer than its buffers, or than its MTU allows */
 	NMX_TO_GUEST_MALFORMED, /* mbuf lengths contradict each other, or under 14 bytes */
 	NMX_TO_GUEST_DROPS

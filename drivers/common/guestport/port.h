@@ -32,6 +32,7 @@
 #include <rte_log.h>
 
 #include "guestport.h"
+#include "lib/base/discard.h"
 #include "lib/base/grace.h"
 #include "lib/mem/mem.h"
 #include "lib/ring/ring_event.h"
@@ -115,7 +116,7 @@ struct nmx_guestport {
 	uint16_t n_queue_pairs;
 	struct nmx_to_guest *to_guest;
 	struct nmx_from_guest *from_guest;
-	struct nmx_signaler signaler;
+	struct nmx_signaler signaler;                              /* of data threads */
 	_Atomic int vectors[VECTORS_MAX];                          /* the guest's eventfds; -1 */
 	_Atomic uint32_t to_guest_bytes_max, from_guest_bytes_max; /* frames by MTU */
 	_Atomic bool linked;
@@ -125,8 +126,13 @@ struct nmx_guestport {
 	void (*link_changed)(void *context);
 	void *context;
 	bool told_linked;
-	uint32_t slot, id; /* in the control thread's table */
+	bool closing;                    /* being destroyed: no further client */
+	uint32_t slot, id;               /* in the control thread's table */
+	struct nmx_signaler own_signals; /* of the control thread, which no data thread waits for */
 	struct nmx_vfu_listener listener;
+	bool listening;           /* the listener is watched */
+	uint64_t listener_due_ns; /* before that it isn't to be */
+	struct nmx_bin *bin;      /* of what clients gave and may be slow to close */
 	uint64_t mem_bytes_max;
 	struct nmx_vdev *vdev;
 	struct nmx_vfu_device device;
@@ -184,14 +190,16 @@ void nmx_guestport_serve(struct nmx_guestport *port, uint64_t now_ns);
 void nmx_guestport_end_session(struct nmx_guestport *port, const char *reason);
 /** Go on with what waits for data threads. @return true if nothing waits any more */
 bool nmx_guestport_advance(struct nmx_guestport *port, uint64_t now_ns);
-/** When nmx_guestport_serve() is due without an event. */
+/** When the port is due without an event. */
 uint64_t nmx_guestport_get_deadline_ns(const struct nmx_guestport *port);
+/** Serve a client whose deadline is over. */
+void nmx_guestport_meet_deadline(struct nmx_guestport *port, uint64_t now_ns);
 
 /* backend.c: what the device asks of the port. */
 
 extern const struct nmx_vdev_backend nmx_guestport_backend;
 
-/** Signal a vector, if connected. Data thread inside its bracket, or control. */
+/** Signal a vector, if connected. Data thread, inside its bracket. */
 void nmx_guestport_signal_vector(struct nmx_guestport *port, uint16_t vector);
 
 /** True if a line about this guest may be logged now. Control. */

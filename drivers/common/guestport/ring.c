@@ -62,10 +62,9 @@ find_header(const struct nmx_guestport *port, struct nmx_range range)
 
 /** Store what the guest sees of a queue's state. */
 static void
-show_state(const struct guest_ring *ring, uint16_t state, uint16_t reason)
+show_state(const struct guest_ring *ring, uint16_t state, uint16_t fault)
 {
-	nmx_base_store16(&ring->header->device.reason, reason);
-	nmx_base_store16(&ring->header->device.state, state);
+	nmx_base_store32(&ring->header->device.state, VDPDK_QUEUE_STATE_WORD(state, fault));
 }
 
 static struct guest_ring *
@@ -105,7 +104,7 @@ wake_sleeper(struct nmx_guestport *port, uint16_t index)
 	/* Orders `active` before the mark; pairs with nmx_guestport_arm(). */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&queue->armed, memory_order_relaxed))
-		nmx_guestport_send_signal(&port->signaler, queue->doorbell);
+		nmx_guestport_send_signal(&port->own_signals, queue->doorbell);
 }
 
 uint32_t
@@ -222,10 +221,13 @@ void
 nmx_guestport_set_fault(struct nmx_guestport *port, struct guest_ring *ring,
 	_Atomic(struct guest_ring *) *active, uint16_t fault)
 {
+	uint16_t none = VDPDK_FAULT_NONE;
+
 	/* No race with the control side: until this burst's bracket closes it may take `active`
-	 * away, too, but not publish another ring in it. */
+	 * away, too, but not publish another ring in it. Nor is its reason overwritten. */
 	atomic_store_explicit(active, NULL, memory_order_relaxed);
-	atomic_store(&ring->fault, fault);
+	if (!atomic_compare_exchange_strong(&ring->fault, &none, fault))
+		return;
 	atomic_store(&port->has_fault, true);
 	nmx_control_wake();
 }

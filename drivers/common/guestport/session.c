@@ -11,13 +11,18 @@
  *
  * A request that takes something away from data threads (memory, vectors, the whole device) is
  * parked until the grace period that covers it is over, and answered then. Nothing is unmapped,
- * closed or freed before. While a session is ending, the next client waits in the listener's queue.
+ * closed or freed before. The connection's own end is such an answer, too: whoever reads the end of
+ * file, or finds the process gone, knows that nobody here reaches the memory any more.
+ *
+ * The next client waits in the listener's queue while a session is ending, and while something that
+ * a client sent is still being closed: a client can make that last, for its own port only.
  */
 
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_errno.h>
@@ -29,6 +34,11 @@
 
 /** Entries of a client's address space; told to the client. */
 #define MAPS_MAX 16384
+
+/** How long the next client waits at most when a look at the bin found something in it. */
+#define BIN_NS (5 * NMX_NS_PER_MS)
+/** The same when there was no descriptor left for it. */
+#define EXHAUSTED_NS (100 * NMX_NS_PER_MS)
 
 /* --- Requests --- */
 
@@ -199,17 +209,26 @@ close_doorbell(struct nmx_from_guest *queue)
 static void
 clean_up(struct nmx_guestport *port)
 {
+	int left[NMX_VFU_SERVER_FDS_MAX + 1];
+	unsigned int n;
+
 	nmx_vdev_attach(port->vdev, NULL);
-	nmx_vfu_destroy_server(port->server);
-	port->server = NULL;
 	nmx_mem_destroy(port->mem);
 	port->mem = NULL;
-	for (uint32_t i = 0; i < VECTORS_MAX; i++)
-		swap_vector(port, i, -1);
 	close_old_vectors(port);
+	for (uint32_t i = 0; i < VECTORS_MAX; i++) {
+		int fd = atomic_exchange(&port->vectors[i], -1);
+
+		nmx_base_close_fd(&fd);
+	}
 	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
 		close_doorbell(&port->from_guest[i]);
-	nmx_base_close_fd(&port->connection);
+	n = nmx_vfu_destroy_server(port->server, left);
+	port->server = NULL;
+	/* The connection has descriptors, too, that nobody has read yet. */
+	shutdown(port->connection, SHUT_RDWR);
+	left[n++] = nmx_base_take_fd(&port->connection);
+	nmx_base_discard_fds(port->bin, left, n);
 	port->reset_grace = port->reclaim_grace = port->vector_grace = NO_GRACE;
 	port->parked_grace = NO_GRACE;
 	port->ending = false;
@@ -249,7 +268,8 @@ begin_session(struct nmx_guestport *port, int fd, uint64_t now_ns)
 		return;
 	}
 	port->sessions++;
-	PORT_LOG(port, INFO, "a guest connects");
+	if (nmx_guestport_may_log(port))
+		PORT_LOG(port, INFO, "a guest connects");
 }
 
 /** True if the client has closed its end, whatever it left unread. */
@@ -261,6 +281,26 @@ is_hung_up(const struct nmx_guestport *port)
 	return poll(&one, 1, 0) == 1 && (one.revents & (POLLHUP | POLLERR)) != 0;
 }
 
+/** Watch the listener, or don't: the next client may have to wait. */
+static void
+tend_listener(struct nmx_guestport *port, uint64_t now_ns)
+{
+	bool wanted;
+
+	if (!nmx_base_is_bin_empty(port->bin))
+		port->listener_due_ns = now_ns + BIN_NS;
+	wanted = !port->closing && !port->ending && now_ns >= port->listener_due_ns;
+	if (wanted == port->listening)
+		return;
+	port->listening = wanted;
+	if (!wanted) {
+		nmx_control_unwatch(port->listener.fd);
+	} else if (nmx_control_watch(port, NMX_CONTROL_LISTENER, port->listener.fd, EPOLLIN) != 0) {
+		port->listening = false;
+		port->listener_due_ns = now_ns + EXHAUSTED_NS;
+	}
+}
+
 void
 nmx_guestport_accept(struct nmx_guestport *port, uint64_t now_ns)
 {
@@ -269,15 +309,22 @@ nmx_guestport_accept(struct nmx_guestport *port, uint64_t now_ns)
 	/* The next client may be here before the end of the last one was seen. */
 	if (port->connection >= 0 && !port->ending && is_hung_up(port))
 		nmx_guestport_end_session(port, "the client went away");
-	if (port->ending && !nmx_guestport_advance(port, now_ns)) {
-		nmx_control_rewatch(port, NMX_CONTROL_LISTENER, port->listener.fd, 0);
+	if (port->ending)
+		(void)nmx_guestport_advance(port, now_ns);
+	tend_listener(port, now_ns);
+	if (!port->listening)
 		return;
-	}
 	fd = nmx_vfu_accept(&port->listener);
+	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS) {
+		port->listener_due_ns = now_ns + EXHAUSTED_NS;
+		if (nmx_guestport_may_log(port))
+			PORT_LOG(port, ERR, "can't serve a guest: %s; raise ulimit -n",
+				rte_strerror(-fd));
+	}
 	if (fd < 0)
 		return;
 	if (port->connection >= 0)
-		nmx_base_close_fd(&fd);
+		nmx_base_discard_fds(port->bin, &fd, 1);
 	else
 		begin_session(port, fd, now_ns);
 }
@@ -292,8 +339,6 @@ nmx_guestport_end_session(struct nmx_guestport *port, const char *reason)
 	nmx_control_unwatch(port->connection);
 	port->ending = true;
 	(void)nmx_vdev_reset(port->vdev);
-	/* Closed at once: the client needn't wait for our data threads to know. */
-	nmx_base_close_fd(&port->connection);
 }
 
 void
@@ -313,18 +358,30 @@ nmx_guestport_serve(struct nmx_guestport *port, uint64_t now_ns)
 		events |= EPOLLIN;
 	if (nmx_vfu_wants_output(port->server))
 		events |= EPOLLOUT;
-	if (events != port->watched) {
-		port->watched = events;
-		nmx_control_rewatch(port, NMX_CONTROL_CONNECTION, port->connection, events);
-	}
+	if (events == port->watched)
+		return;
+	port->watched = events;
+	if (nmx_control_rewatch(port, NMX_CONTROL_CONNECTION, port->connection, events) != 0)
+		nmx_guestport_end_session(port, "the kernel has no memory to watch its connection");
+}
+
+void
+nmx_guestport_meet_deadline(struct nmx_guestport *port, uint64_t now_ns)
+{
+	if (port->server != NULL && nmx_vfu_get_deadline_ns(port->server) <= now_ns)
+		nmx_guestport_serve(port, now_ns);
 }
 
 uint64_t
 nmx_guestport_get_deadline_ns(const struct nmx_guestport *port)
 {
-	if (port->connection < 0 || port->ending)
-		return NMX_NEVER_NS;
-	return nmx_vfu_get_deadline_ns(port->server);
+	uint64_t due_ns = NMX_NEVER_NS;
+
+	if (port->connection >= 0 && !port->ending)
+		due_ns = nmx_vfu_get_deadline_ns(port->server);
+	if (!port->listening && !port->ending && !port->closing)
+		due_ns = RTE_MIN(due_ns, port->listener_due_ns);
+	return due_ns;
 }
 
 /** True once, when the grace period in *grace is over. */
@@ -344,11 +401,10 @@ has_pending(const struct nmx_guestport *port)
 	return !nmx_base_is_grace_idle(&port->grace) || atomic_load(&port->has_fault);
 }
 
-bool
-nmx_guestport_advance(struct nmx_guestport *port, uint64_t now_ns)
+/** Go on with what waits for data threads. */
+static void
+advance_grace(struct nmx_guestport *port, uint64_t now_ns)
 {
-	if (!has_pending(port) && !port->ending)
-		return true;
 	nmx_base_advance_grace(&port->grace);
 	nmx_guestport_report_faults(port);
 	nmx_guestport_advance_rings(port);
@@ -358,13 +414,20 @@ nmx_guestport_advance(struct nmx_guestport *port, uint64_t now_ns)
 		nmx_mem_reclaim(port->mem);
 	if (take_grace(port, &port->vector_grace))
 		close_old_vectors(port);
-	if (port->ending && !nmx_vdev_is_resetting(port->vdev)) {
-		clean_up(port);
-		nmx_control_rewatch(port, NMX_CONTROL_LISTENER, port->listener.fd, EPOLLIN);
-	}
-	if (take_grace(port, &port->parked_grace) && port->server != NULL) {
+	if (port->ending) {
+		if (!nmx_vdev_is_resetting(port->vdev) && nmx_base_is_grace_idle(&port->grace))
+			clean_up(port);
+	} else if (take_grace(port, &port->parked_grace) && port->server != NULL) {
 		nmx_vfu_answer(port->server, 0);
 		nmx_guestport_serve(port, now_ns);
 	}
-	return !has_pending(port);
+}
+
+bool
+nmx_guestport_advance(struct nmx_guestport *port, uint64_t now_ns)
+{
+	if (has_pending(port) || port->ending)
+		advance_grace(port, now_ns);
+	tend_listener(port, now_ns);
+	return !has_pending(port) && !port->ending;
 }

@@ -49,6 +49,8 @@ nmx_guestport_open_signaler(struct nmx_signaler *signaler)
 void
 nmx_guestport_close_signaler(struct nmx_signaler *signaler)
 {
+	if (signaler->file < 0)
+		return;
 	syscall(SYS_io_destroy, signaler->context);
 	nmx_base_close_fd(&signaler->file);
 }

@@ -32,6 +32,7 @@ struct nmx_signaler {
 /** @return 0; -errno: no AIO in this kernel, its limit (fs.aio-max-nr) is reached, or no fd */
 int nmx_guestport_open_signaler(struct nmx_signaler *signaler);
 
+/** Close it, if it is open. */
 void nmx_guestport_close_signaler(struct nmx_signaler *signaler);
 
 /** Signal an eventfd once. Any thread; doesn't block; one system call. */

@@ -137,13 +137,16 @@ translate(struct burst *burst, const struct nmx_ring_slot *slot, uint32_t bytes,
 
 /* --- Frames over several buffers --- */
 
-/** The number of buffers that a frame needs; 0: the guest hasn't posted enough. */
+/**
+ * The number of buffers that a frame needs; 0: the guest hasn't posted enough. With more than
+ * VDPDK_RX_SEGMENTS_MAX, which a guest can make each burst look at, it is too many.
+ */
 static uint32_t
 count_buffers(struct burst *burst, uint32_t bytes)
 {
 	uint32_t n = 0;
 
-	while (bytes > 0) {
+	while (bytes > 0 && n <= VDPDK_RX_SEGMENTS_MAX) {
 		const struct nmx_ring_slot *slot = next_slot(burst, n);
 
 		if (slot == NULL)
@@ -217,7 +220,6 @@ enum fate {
 static enum fate
 send_scattered(struct burst *burst, const struct rte_mbuf *mbuf)
 {
-	const struct nmx_ring_host *slots = &burst->ring->slots;
 	uint32_t n;
 
 	if (!burst->ring->scatter) {
@@ -225,15 +227,11 @@ send_scattered(struct burst *burst, const struct rte_mbuf *mbuf)
 		return DROPPED;
 	}
 	n = count_buffers(burst, mbuf->pkt_len);
-	if (n > 0)
-		return scatter_frame(burst, mbuf, n) ? DELIVERED : WAITS;
-	/* A whole ring of its buffers isn't enough: waiting would be for ever. */
-	if (burst->fault == VDPDK_FAULT_NONE && burst->used == 0 &&
-		nmx_ring_count_taken(slots) > slots->mask) {
-		burst->drops[NMX_TO_GUEST_NO_BUFFER]++;
+	if (n > VDPDK_RX_SEGMENTS_MAX) {
+		burst->drops[NMX_TO_GUEST_TOO_LONG]++;
 		return DROPPED;
 	}
-	return WAITS;
+	return n > 0 && scatter_frame(burst, mbuf, n) ? DELIVERED : WAITS;
 }
 
 /* --- Chunks --- */

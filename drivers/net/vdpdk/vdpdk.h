@@ -10,17 +10,23 @@
  * The port has at most one *session* with a device. A transport finds and reaches the device (here:
  * a vfio-user socket); what is above it (handshake, requests, queues, bursts) knows no transport.
  *
- *   DOWN --connect, handshake, queues started--> UP --device lost--> DOWN --retry--> ...
+ *   DOWN --connect, handshake, queues started--> UP --device lost--> ENDING --host let go--> DOWN
  *
- * Queues outlive sessions. A queue's ring is made anew for each: buffers that the old device had go
- * to the quarantine, ids and counters start at zero, fresh buffers are posted. Burst functions look
- * at `running` inside their bracket; whoever makes a queue anew takes `running` away and waits
- * until the bracket is quiet. So a program may poll all the time or never, and gets 0 meanwhile.
+ * A host that has let go reaches no memory of ours any more. Until then nothing that it was given
+ * is used again: buffers wait in quarantine, rings and control area stay, and no other session is
+ * begun. If a host never lets go and the program wants to be rid of the port, they are kept for
+ * ever.
+ *
+ * Queues outlive sessions. A queue's ring is made anew for each: ids and counters start at zero,
+ * fresh buffers are posted. Burst functions look at `running` inside their bracket; whoever makes a
+ * queue anew takes `running` away and waits until the bracket is quiet. So a program may poll all
+ * the time or never, and gets 0 meanwhile.
  *
  * Threads and locks. Bursts: the queue's data thread, no lock. All that talks to the device holds
- * the port's `lock`. The port's session thread watches the connection, connects again, and tells of
- * link changes. EAL calls the memory callback with its own lock held, which then takes `lock`: so
- * with `lock` held nothing may allocate or free EAL memory.
+ * the port's `lock`, and freeing an mbuf under it may run a program's code. The port's session
+ * thread watches the connection, connects again, and tells of link changes. EAL calls the memory
+ * callback with its own lock held, so that takes the transport's inner lock only, under which
+ * nothing but the transport's own work is done.
  */
 
 #ifndef NMX_NET_VDPDK_H
@@ -129,6 +135,7 @@ struct vdpdk_rx_queue {
 struct vdpdk_tx_queue {
 	struct vdpdk_queue common;
 	bool fast_free; /* all mbufs of one pool, unshared, single segments */
+	struct rte_mempool *bounce_pool;
 	uintptr_t reachable_start,
 		reachable_bytes; /* memory that the device reaches: the last hit */
 	struct nmx_ring_bell bell;
@@ -144,11 +151,10 @@ struct vdpdk_range {
 	size_t bytes;
 };
 
-/** Mbufs that a lost device may still reach, until `due_ns`. */
+/** Mbufs that a lost device may still reach. */
 struct vdpdk_quarantine {
-	struct rte_mbuf **mbufs; /* of libc's heap: it grows with the lock held */
+	struct rte_mbuf **mbufs;
 	uint32_t n, room;
-	uint64_t due_ns;
 };
 
 /* --- The port --- */
@@ -161,14 +167,15 @@ struct vdpdk_port {
 	uint16_t n_queue_pairs; /* of the port, for its whole life; settled by the first session */
 	struct vdpdk_range ranges[RTE_MAX_MEMSEG_LISTS];
 	uint32_t n_ranges;
-	bool memory_is_fixed;            /* EAL's neither grows nor shrinks */
-	struct rte_mempool *bounce_pool; /* made with the first Tx queue */
+	bool memory_is_fixed; /* EAL's neither grows nor shrinks */
 
 	pthread_mutex_t lock;
 	/* Those that are set up; ethdev's own arrays may move while the session thread looks. */
 	struct vdpdk_rx_queue *rx_queues[VDPDK_QUEUE_PAIRS_MAX];
 	struct vdpdk_tx_queue *tx_queues[VDPDK_QUEUE_PAIRS_MAX];
 	bool up;      /* a session, handshake done */
+	bool ending;  /* there was one, and its host hasn't let go yet */
+	bool stuck;   /* it never did: what it was given is kept for ever */
 	bool started; /* by the program; queues run while up */
 	uint16_t mtu; /* wanted by the program */
 	bool mac_set; /* data->mac_addrs[0] is the program's choice */
@@ -180,18 +187,17 @@ struct vdpdk_port {
 	uint32_t n_queue_errors;
 	struct vdpdk_quarantine quarantine;
 
-	struct rte_eth_link link;    /* as the device says */
-	atomic_bool lost;            /* the connection is known to be gone */
-	atomic_ulong memory_changes; /* EAL's, counted by the callback */
+	struct rte_eth_link link; /* as the device says */
+	atomic_bool lost;         /* the connection is known to be gone */
 	uint64_t sessions, timeouts, faults;
-	uint64_t kept; /* mbufs that hardware behind the device never gave back */
+	uint64_t kept; /* mbufs that the device never gave back */
 
 	pthread_t thread;
 	bool has_thread;
 	int control_fd;                       /* eventfd: vector 0 */
 	int event_fds[VDPDK_QUEUE_PAIRS_MAX]; /* vectors of Rx queues */
 	int wake_fd;                          /* eventfd: the session thread shall look again */
-	atomic_bool stopping;
+	int stop_fd; /* eventfd, never read: set, the thread ends and no request waits */
 };
 
 /* vdpdk_ethdev.c */
@@ -215,10 +221,8 @@ int vdpdk_start_queues(struct vdpdk_port *port);
 void vdpdk_stop_queues(struct vdpdk_port *port);
 /** Take all queues away from their bursts, and what the device had into quarantine. Lock held. */
 void vdpdk_abandon_queues(struct vdpdk_port *port);
-/** Free what is long enough in quarantine. Lock held. @return when to look again */
-uint64_t vdpdk_release_quarantine(struct vdpdk_port *port, uint64_t now_ns);
-/** Wait until quarantine is empty: a pool is about to go. Lock not held. */
-void vdpdk_drain_quarantine(struct vdpdk_port *port);
+/** Free what is in quarantine: the host has let go. Lock held. */
+void vdpdk_release_quarantine(struct vdpdk_port *port);
 
 /* vdpdk_rx.c, vdpdk_tx.c: bursts. */
 
@@ -231,6 +235,8 @@ void vdpdk_wake_program(struct vdpdk_rx_queue *queue);
 int vdpdk_enable_rx_interrupt(struct rte_eth_dev *dev, uint16_t index);
 int vdpdk_disable_rx_interrupt(struct rte_eth_dev *dev, uint16_t index);
 uint16_t vdpdk_transmit(void *queue, struct rte_mbuf **mbufs, uint16_t n);
+/** Free what the device has given back: about n mbufs, 0: all. @return how many */
+int vdpdk_clean_up_tx(void *queue, uint32_t n);
 /** Judge frames before they are sent. @return the index of the first bad one, or n */
 uint16_t vdpdk_prepare(void *queue, struct rte_mbuf **mbufs, uint16_t n);
 /** A device's breach, found by a burst: the queue stops until it is started anew. */
@@ -242,8 +248,10 @@ void vdpdk_break_queue(struct vdpdk_queue *queue);
 bool vdpdk_find_range(struct vdpdk_tx_queue *queue, const void *start, size_t bytes);
 /** Copy a frame into mbufs that the device reaches, and free it. @return NULL: no mbuf, kept */
 struct rte_mbuf *vdpdk_bounce_frame(struct vdpdk_tx_queue *queue, struct rte_mbuf *mbuf);
-/** Make the pool for that, once. Lock not held. @return 0; -ENOMEM */
-int vdpdk_make_bounce_pool(struct vdpdk_port *port, unsigned int socket);
+/** Make the queue's pool for that. @return 0; -ENOMEM */
+int vdpdk_make_bounce_pool(struct vdpdk_tx_queue *queue, unsigned int socket);
+/** Free it, unless the device has some of it for ever. */
+void vdpdk_free_bounce_pool(struct vdpdk_tx_queue *queue);
 
 /* vdpdk_memory.c: EAL's memory as the device sees it. */
 
@@ -267,7 +275,7 @@ int vdpdk_reset_device(struct vdpdk_port *port);
  * A request and its answer.
  *
  * @param answer  room for `answer_bytes`, exactly as many are expected; NULL with 0
- * @return 0; -errno made of the answer; -ETIMEDOUT or -ENOTCONN: the session is to be given up
+ * @return 0; -errno made of the answer; -ENOTCONN: the session is lost, and its thread knows
  */
 int vdpdk_request(struct vdpdk_port *port, uint32_t op, const void *body, uint32_t body_bytes,
 	void *answer, uint32_t answer_bytes);
@@ -278,11 +286,18 @@ int vdpdk_apply_settings(struct vdpdk_port *port);
 
 /** Connect and start the device, and the queues if the port is started. @return 0; -errno */
 int vdpdk_connect(struct vdpdk_port *port, const char **ret_reason);
-/** The device is lost. Session thread, or without one. Lock held. */
+/** End the session, if there is one. Session thread, or without one. Lock held. */
 void vdpdk_disconnect(struct vdpdk_port *port);
 /** Have the session given up, by the session thread. Any thread. */
 void vdpdk_lose_session(struct vdpdk_port *port);
+/**
+ * Wait until a lost session's host has let go, for a while. Lock not held.
+ *
+ * @return false: it hasn't; what it was given is kept for ever now
+ */
+bool vdpdk_wait_for_end(struct vdpdk_port *port);
 int vdpdk_start_thread(struct vdpdk_port *port);
+/** Stop it; called by itself, in a program's callback, it ends after that. */
 void vdpdk_stop_thread(struct vdpdk_port *port);
 /** Let the session thread look again. Any thread. */
 void vdpdk_wake_thread(struct vdpdk_port *port);

@@ -133,8 +133,13 @@ static int
 remove_port(struct rte_vdev_device *vdev)
 {
 	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
+	int ret = 0;
 
-	return dev == NULL ? 0 : rte_eth_dev_close(dev->data->port_id);
+	if (dev == NULL)
+		return 0; /* the program has closed it */
+	if (dev->data->dev_started)
+		ret = rte_eth_dev_stop(dev->data->port_id);
+	return ret == 0 ? rte_eth_dev_close(dev->data->port_id) : ret;
 }
 
 static struct rte_vdev_driver driver = {

@@ -4,7 +4,7 @@
 
 /**
  * Frames in memory without a file (external heaps, buffers of other origin): copied before they are
- * sent. The slow path of transmitting; its pool exists from the first Tx queue on.
+ * sent. The slow path of transmitting; each Tx queue has a pool for it.
  */
 
 #include <stdio.h>
@@ -15,16 +15,22 @@
 #define BOUNCE_ROOM_BYTES (2048 + RTE_PKTMBUF_HEADROOM)
 
 int
-vdpdk_make_bounce_pool(struct vdpdk_port *port, unsigned int socket)
+vdpdk_make_bounce_pool(struct vdpdk_tx_queue *queue, unsigned int socket)
 {
 	char name[RTE_MEMPOOL_NAMESIZE];
 
-	if (port->bounce_pool != NULL)
-		return 0;
-	snprintf(name, sizeof(name), "vdpdk_bounce_%u", port->dev->data->port_id);
-	port->bounce_pool = rte_pktmbuf_pool_create(
+	snprintf(name, sizeof(name), "vdpdk_bounce_%u_%u", queue->common.port->dev->data->port_id,
+		queue->common.index);
+	queue->bounce_pool = rte_pktmbuf_pool_create(
 		name, BOUNCE_MBUFS, 0, 0, BOUNCE_ROOM_BYTES, (int)socket);
-	return port->bounce_pool == NULL ? -ENOMEM : 0;
+	return queue->bounce_pool == NULL ? -ENOMEM : 0;
+}
+
+void
+vdpdk_free_bounce_pool(struct vdpdk_tx_queue *queue)
+{
+	if (queue->bounce_pool != NULL && rte_mempool_full(queue->bounce_pool))
+		rte_mempool_free(queue->bounce_pool);
 }
 
 bool
@@ -48,8 +54,7 @@ vdpdk_find_range(struct vdpdk_tx_queue *queue, const void *start, size_t bytes)
 struct rte_mbuf *
 vdpdk_bounce_frame(struct vdpdk_tx_queue *queue, struct rte_mbuf *mbuf)
 {
-	struct rte_mbuf *copy = rte_pktmbuf_copy(
-		mbuf, queue->common.port->bounce_pool, 0, UINT32_MAX);
+	struct rte_mbuf *copy = rte_pktmbuf_copy(mbuf, queue->bounce_pool, 0, UINT32_MAX);
 
 	if (copy == NULL)
 		return NULL;

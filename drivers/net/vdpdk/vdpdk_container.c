@@ -11,8 +11,9 @@
  * Where EAL's memory can change, each page is a map of its own, since it may go alone; where it
  * can't, pages that follow each other in one file are one map.
  *
- * The list of files is taken before the port's lock is (EAL's lock is needed for it), and is of use
- * only if EAL's memory hasn't changed since; the callback that would tell so needs the port's lock.
+ * The list of files is taken before `lock` is (EAL's lock is needed for it), and is of use only if
+ * EAL's memory hasn't changed since. A callback that finds `lock` taken by a session that is being
+ * opened waits, and then adds to it.
  */
 
 #include <errno.h>
@@ -37,12 +38,15 @@
 
 struct container {
 	struct vdpdk_transport transport;
+	pthread_mutex_t lock;          /* round all use of the client, and what follows */
 	struct nmx_vfu_client *client; /* NULL: closed */
+	bool ending;                   /* end() was called: nothing is asked any more */
+	uint64_t memory_changes;       /* EAL's, so far */
 	int doorbells[VDPDK_QUEUE_PAIRS_MAX];
-	/* The list of files; of libc's heap. */
+	/* The list of files; of libc's heap. Without the lock: of whoever opens. */
 	struct nmx_vfu_memory *memory;
 	uint32_t n, room;
-	unsigned long memory_changes; /* when it was taken */
+	uint64_t memory_seen; /* changes when it was taken */
 };
 
 static struct container *
@@ -108,15 +112,17 @@ prepare(struct vdpdk_transport *transport)
 {
 	struct container *container = get_container(transport);
 
-	container->memory_changes = atomic_load(&transport->port->memory_changes);
+	pthread_mutex_lock(&container->lock);
+	container->memory_seen = container->memory_changes;
+	pthread_mutex_unlock(&container->lock);
 	container->n = 0;
 	return rte_memseg_walk(add_segment, container);
 }
 
+/** Context: lock held, a session is there. */
 static int
-map(struct vdpdk_transport *transport, const void *start, size_t bytes)
+map_segments(struct container *container, const void *start, size_t bytes)
 {
-	struct container *container = get_container(transport);
 	uint32_t failed;
 	int ret = 0;
 
@@ -133,10 +139,10 @@ map(struct vdpdk_transport *transport, const void *start, size_t bytes)
 	return ret;
 }
 
+/** Context: lock held, a session is there. */
 static int
-unmap(struct vdpdk_transport *transport, const void *start, size_t bytes)
+unmap_segments(struct container *container, const void *start, size_t bytes)
 {
-	struct container *container = get_container(transport);
 	int ret = 0;
 
 	for (size_t done = 0; done < bytes && ret == 0;) {
@@ -152,6 +158,34 @@ unmap(struct vdpdk_transport *transport, const void *start, size_t bytes)
 		done += segment->len;
 	}
 	return ret;
+}
+
+/** Tell the session, if there is one, of a change of memory. */
+static int
+follow(struct vdpdk_transport *transport, const void *start, size_t bytes,
+	int (*change)(struct container *container, const void *start, size_t bytes))
+{
+	struct container *container = get_container(transport);
+	int ret = 0;
+
+	pthread_mutex_lock(&container->lock);
+	container->memory_changes++;
+	if (container->client != NULL && !container->ending)
+		ret = change(container, start, bytes);
+	pthread_mutex_unlock(&container->lock);
+	return ret;
+}
+
+static int
+map(struct vdpdk_transport *transport, const void *start, size_t bytes)
+{
+	return follow(transport, start, bytes, map_segments);
+}
+
+static int
+unmap(struct vdpdk_transport *transport, const void *start, size_t bytes)
+{
+	return follow(transport, start, bytes, unmap_segments);
 }
 
 /* --- Opening --- */
@@ -192,13 +226,6 @@ map_all(struct container *container, const char **ret_reason)
 	return ret;
 }
 
-static int
-connect_vectors(struct vdpdk_transport *transport, const int *fds, uint32_t n)
-{
-	return nmx_vfu_connect_vectors(
-		get_container(transport)->client, NMX_VFU_IRQ_MSIX, 0, fds, n);
-}
-
 /** Put the host's doorbells in their places. */
 static int
 get_doorbells(struct container *container, const char **ret_reason)
@@ -222,31 +249,32 @@ get_doorbells(struct container *container, const char **ret_reason)
 	return 0;
 }
 
+/** Context: lock held. */
 static void
-close_session(struct vdpdk_transport *transport)
+forget_session(struct container *container)
 {
-	struct container *container = get_container(transport);
-
 	nmx_vfu_destroy_client(container->client);
 	container->client = NULL;
+	container->ending = false;
 	nmx_base_close_fds(container->doorbells, RTE_DIM(container->doorbells));
 }
 
+/** Context: lock held. */
 static int
-open_session(struct vdpdk_transport *transport, const char **ret_reason)
+open_client(struct container *container, const char **ret_reason)
 {
-	struct container *container = get_container(transport);
+	const struct vdpdk_port *port = container->transport.port;
 	int fd, ret;
 
-	if (container->memory_changes != atomic_load(&transport->port->memory_changes))
+	if (container->memory_seen != container->memory_changes)
 		return -EAGAIN;
-	fd = nmx_vfu_connect_path(transport->port->args.path);
+	fd = nmx_vfu_connect_path(port->args.path);
 	if (fd < 0) {
 		*ret_reason = nmx_vfu_explain_connect(fd);
 		return fd;
 	}
 	*ret_reason = "it doesn't speak vfio-user, or serves somebody else; see path=";
-	ret = nmx_vfu_create_client(&fd, REPLY_TIMEOUT_MS, &container->client);
+	ret = nmx_vfu_create_client(&fd, REPLY_TIMEOUT_MS, port->stop_fd, &container->client);
 	if (ret != 0)
 		return ret;
 	ret = enable_device(container, ret_reason);
@@ -255,31 +283,101 @@ open_session(struct vdpdk_transport *transport, const char **ret_reason)
 	if (ret == 0)
 		ret = get_doorbells(container, ret_reason);
 	if (ret != 0)
-		close_session(transport);
+		forget_session(container); /* no queue was started: nothing is reached */
 	return ret;
+}
+
+static int
+open_session(struct vdpdk_transport *transport, const char **ret_reason)
+{
+	struct container *container = get_container(transport);
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	ret = open_client(container, ret_reason);
+	pthread_mutex_unlock(&container->lock);
+	return ret;
+}
+
+static void
+end_session(struct vdpdk_transport *transport)
+{
+	struct container *container = get_container(transport);
+
+	pthread_mutex_lock(&container->lock);
+	container->ending = true;
+	nmx_vfu_end_client(container->client);
+	pthread_mutex_unlock(&container->lock);
+}
+
+/** The host closes its end when it reaches nothing any more, or the kernel does for it. */
+static bool
+has_ended(const struct vdpdk_transport *transport)
+{
+	return nmx_vfu_has_ended(((const struct container *)transport)->client);
+}
+
+static void
+close_session(struct vdpdk_transport *transport)
+{
+	struct container *container = get_container(transport);
+
+	pthread_mutex_lock(&container->lock);
+	forget_session(container);
+	pthread_mutex_unlock(&container->lock);
 }
 
 /* --- Registers --- */
 
 static int
+connect_vectors(struct vdpdk_transport *transport, const int *fds, uint32_t n)
+{
+	struct container *container = get_container(transport);
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	ret = nmx_vfu_connect_vectors(container->client, NMX_VFU_IRQ_MSIX, 0, fds, n);
+	pthread_mutex_unlock(&container->lock);
+	return ret;
+}
+
+static int
 read_register(struct vdpdk_transport *transport, uint32_t offset, uint32_t *value)
 {
-	return nmx_vfu_read_region(
-		get_container(transport)->client, VDPDK_BAR_SIGNAL, offset, value, sizeof(*value));
+	struct container *container = get_container(transport);
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	ret = nmx_vfu_read_region(
+		container->client, VDPDK_BAR_SIGNAL, offset, value, sizeof(*value));
+	pthread_mutex_unlock(&container->lock);
+	return ret;
 }
 
 static int
 write_register(struct vdpdk_transport *transport, uint32_t offset, uint32_t value)
 {
-	return nmx_vfu_write_region(
-		get_container(transport)->client, VDPDK_BAR_SIGNAL, offset, &value, sizeof(value));
+	struct container *container = get_container(transport);
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	ret = nmx_vfu_write_region(
+		container->client, VDPDK_BAR_SIGNAL, offset, &value, sizeof(value));
+	pthread_mutex_unlock(&container->lock);
+	return ret;
 }
 
 static int
 post_register(struct vdpdk_transport *transport, uint32_t offset, uint32_t value)
 {
-	return nmx_vfu_post_region(
-		get_container(transport)->client, VDPDK_BAR_SIGNAL, offset, &value, sizeof(value));
+	struct container *container = get_container(transport);
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	ret = nmx_vfu_post_region(
+		container->client, VDPDK_BAR_SIGNAL, offset, &value, sizeof(value));
+	pthread_mutex_unlock(&container->lock);
+	return ret;
 }
 
 static bool
@@ -317,6 +415,7 @@ destroy(struct vdpdk_transport *transport)
 	struct container *container = get_container(transport);
 
 	close_session(transport);
+	pthread_mutex_destroy(&container->lock);
 	free(container->memory);
 	free(container);
 }
@@ -324,6 +423,8 @@ destroy(struct vdpdk_transport *transport)
 static const struct vdpdk_transport_ops operations = {
 	.prepare = prepare,
 	.open = open_session,
+	.end = end_session,
+	.has_ended = has_ended,
 	.close = close_session,
 	.destroy = destroy,
 	.read_register = read_register,
@@ -346,6 +447,7 @@ vdpdk_create_container_transport(struct vdpdk_port *port)
 		return NULL;
 	container->transport.ops = &operations;
 	container->transport.port = port;
+	pthread_mutex_init(&container->lock, NULL);
 	for (uint32_t i = 0; i < RTE_DIM(container->doorbells); i++)
 		container->doorbells[i] = -1;
 	return &container->transport;

@@ -202,8 +202,8 @@ wait_answer(struct vdpdk_port *port)
 		now_ns = nmx_base_read_clock_ns();
 		if (now_ns - begin_ns >= VDPDK_REQUEST_TIMEOUT_MS * NMX_NS_PER_MS) {
 			port->timeouts++;
-			vdpdk_lose_session(port);
-			return -ETIMEDOUT;
+			PORT_LOG(port, ERR, "the host doesn't answer a request; connecting anew");
+			return -ENOTCONN;
 		}
 		if (now_ns - begin_ns >= SPIN_NS)
 			pause_ns(PAUSE_NS);
@@ -231,12 +231,14 @@ vdpdk_request(struct vdpdk_port *port, uint32_t op, const void *body, uint32_t b
 	void *answer, uint32_t answer_bytes)
 {
 	NMX_SHARED struct vdpdk_slot *slot = get_slot(port);
-	int ret = submit_request(port, op, body, body_bytes);
+	int ret = atomic_load(&port->lost) ? -ENOTCONN : submit_request(port, op, body, body_bytes);
 
 	if (ret == 0)
 		ret = wait_answer(port);
-	if (ret != 0)
-		return ret;
+	if (ret != 0) {
+		vdpdk_lose_session(port);
+		return -ENOTCONN;
+	}
 	ret = make_error(nmx_base_load32(&slot->device.status));
 	if (ret != 0)
 		return ret;

@@ -66,6 +66,8 @@ start(struct rte_eth_dev *dev)
 		if (ret == 0)
 			ret = vdpdk_start_queues(port);
 	}
+	if (ret == -ENOTCONN)
+		ret = 0; /* lost meanwhile; the next session starts the queues */
 	port->started = ret == 0;
 	pthread_mutex_unlock(&port->lock);
 	if (ret != 0) {
@@ -93,24 +95,33 @@ stop(struct rte_eth_dev *dev)
 	return 0;
 }
 
-/** Free what the port has; its thread isn't running. */
+/** End the session, for good; the thread isn't running. */
 static void
-free_port(struct vdpdk_port *port)
+end_session(struct vdpdk_port *port)
 {
 	pthread_mutex_lock(&port->lock);
 	vdpdk_disconnect(port);
 	pthread_mutex_unlock(&port->lock);
-	vdpdk_drain_quarantine(port);
+	(void)vdpdk_wait_for_end(port);
+}
+
+/** Free what the port has; its session has ended, its queues are freed. */
+static void
+free_port(struct vdpdk_port *port)
+{
 	if (port->transport != NULL)
 		port->transport->ops->destroy(port->transport);
 	nmx_base_close_fd(&port->control_fd);
 	nmx_base_close_fd(&port->wake_fd);
+	nmx_base_close_fd(&port->stop_fd);
 	nmx_base_close_fds(port->event_fds, VDPDK_QUEUE_PAIRS_MAX);
-	rte_mempool_free(port->bounce_pool);
-	rte_free(port->area);
+	if (!port->stuck)
+		rte_free(port->area);
 	free(port->quarantine.mbufs);
 	free(port->args.path);
 	pthread_mutex_destroy(&port->lock);
+	nmx_dpdk_free_rx_interrupts(port->dev->intr_handle);
+	port->dev->intr_handle = NULL;
 }
 
 static int
@@ -122,13 +133,12 @@ close_port(struct rte_eth_dev *dev)
 		return 0;
 	vdpdk_unwatch_memory(port);
 	vdpdk_stop_thread(port);
-	free_port(port);
+	end_session(port);
 	for (uint16_t q = 0; q < dev->data->nb_rx_queues; q++)
 		vdpdk_release_rx_queue(dev, q);
 	for (uint16_t q = 0; q < dev->data->nb_tx_queues; q++)
 		vdpdk_release_tx_queue(dev, q);
-	rte_intr_instance_free(dev->intr_handle);
-	dev->intr_handle = NULL;
+	free_port(port);
 	return 0;
 }
 
@@ -199,6 +209,8 @@ set_mtu(struct rte_eth_dev *dev, uint16_t mtu)
 		ret = -EINVAL;
 	if (ret == 0 && port->up)
 		ret = vdpdk_request(port, VDPDK_OP_MTU_SET, &request, sizeof(request), NULL, 0);
+	if (ret == -ENOTCONN)
+		ret = 0; /* lost meanwhile; the next session is told */
 	if (ret == 0)
 		port->mtu = port->info.mtu = mtu;
 	pthread_mutex_unlock(&port->lock);
@@ -216,6 +228,8 @@ set_mac(struct rte_eth_dev *dev, struct rte_ether_addr *mac)
 	pthread_mutex_lock(&port->lock);
 	if (port->up)
 		ret = vdpdk_request(port, VDPDK_OP_MAC_SET, &request, sizeof(request), NULL, 0);
+	if (ret == -ENOTCONN)
+		ret = 0; /* lost meanwhile; the next session is told */
 	if (ret == 0) {
 		/* From now on every session is told; ethdev stores the same after this. */
 		port->dev->data->mac_addrs[0] = *mac;
@@ -239,6 +253,7 @@ static const struct eth_dev_ops operations = {
 	.rx_queue_release = vdpdk_release_rx_queue,
 	.tx_queue_setup = vdpdk_set_up_tx_queue,
 	.tx_queue_release = vdpdk_release_tx_queue,
+	.tx_done_cleanup = vdpdk_clean_up_tx,
 	.rx_queue_intr_enable = vdpdk_enable_rx_interrupt,
 	.rx_queue_intr_disable = vdpdk_disable_rx_interrupt,
 	.stats_get = vdpdk_get_stats,
@@ -262,10 +277,11 @@ allocate(struct vdpdk_port *port, struct rte_eth_dev *dev)
 	pthread_mutex_init(&port->lock, NULL);
 	port->control_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	port->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	port->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	port->area = rte_zmalloc("vdpdk_area", sizeof(*port->area), VDPDK_CONTROL_ALIGN);
 	port->transport = vdpdk_create_container_transport(port);
 	dev->data->mac_addrs = rte_zmalloc("vdpdk_mac", sizeof(struct rte_ether_addr), 0);
-	if (port->control_fd < 0 || port->wake_fd < 0 || port->area == NULL ||
+	if (port->control_fd < 0 || port->wake_fd < 0 || port->stop_fd < 0 || port->area == NULL ||
 		port->transport == NULL || dev->data->mac_addrs == NULL) {
 		VDPDK_LOG(ERR, "no memory or file descriptors for a port; give EAL more, "
 			       "or raise the limit (ulimit -n)");
@@ -329,8 +345,7 @@ vdpdk_init_port(struct rte_eth_dev *dev, const struct vdpdk_args *args)
 	port->args = *args;
 	ret = bring_up(port, dev);
 	if (ret != 0) {
-		rte_intr_instance_free(dev->intr_handle);
-		dev->intr_handle = NULL;
+		end_session(port);
 		free_port(port);
 		return ret;
 	}

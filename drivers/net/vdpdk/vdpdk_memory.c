@@ -117,19 +117,15 @@ on_memory_event(enum rte_mem_event event, const void *start, size_t bytes, void 
 
 	if (!vdpdk_is_reachable(port, start, bytes))
 		return;
-	pthread_mutex_lock(&port->lock);
-	atomic_fetch_add(&port->memory_changes, 1);
-	if (port->up && event == RTE_MEM_EVENT_ALLOC)
+	if (event == RTE_MEM_EVENT_ALLOC)
 		ret = port->transport->ops->map(port->transport, start, bytes);
-	else if (port->up && event == RTE_MEM_EVENT_FREE)
+	else if (event == RTE_MEM_EVENT_FREE)
 		ret = port->transport->ops->unmap(port->transport, start, bytes);
-	if (ret != 0) {
-		PORT_LOG(port, ERR,
-			"the host doesn't follow a change of memory (%s); connecting anew",
-			rte_strerror(-ret));
-		vdpdk_lose_session(port);
-	}
-	pthread_mutex_unlock(&port->lock);
+	if (ret == 0 || atomic_load(&port->lost))
+		return;
+	PORT_LOG(port, ERR, "the host doesn't follow a change of memory (%s); connecting anew",
+		rte_strerror(-ret));
+	vdpdk_lose_session(port);
 }
 
 int

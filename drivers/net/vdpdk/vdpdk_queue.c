@@ -13,11 +13,7 @@
 
 #include <rte_malloc.h>
 
-#include "lib/base/clock.h"
 #include "vdpdk.h"
-
-/** How long buffers of a lost device aren't used again. */
-#define QUARANTINE_NS NMX_NS_PER_S
 
 static struct vdpdk_port *
 get_port(const struct rte_eth_dev *dev)
@@ -63,7 +59,8 @@ init_common(struct vdpdk_queue *queue, struct vdpdk_port *port, uint16_t index, 
 static void
 free_common(struct vdpdk_queue *queue)
 {
-	rte_free(queue->memory);
+	if (!queue->port->stuck)
+		rte_free(queue->memory);
 	rte_free(queue->mbufs);
 	rte_free(queue->ids.fifo);
 }
@@ -155,14 +152,14 @@ vdpdk_set_up_tx_queue(struct rte_eth_dev *dev, uint16_t index, uint16_t n_slots,
 		PORT_LOG(port, ERR, "deferred start isn't supported; start queues with the port");
 		return -ENOTSUP;
 	}
-	if (vdpdk_make_bounce_pool(port, socket) != 0) {
-		PORT_LOG(port, ERR, "no memory for bounce buffers; give EAL more");
-		return -ENOMEM;
-	}
 	queue = rte_zmalloc_socket("vdpdk_tx", sizeof(*queue), RTE_CACHE_LINE_SIZE, (int)socket);
 	if (queue == NULL)
 		return -ENOMEM;
 	ret = init_common(&queue->common, port, index, n_slots, socket);
+	if (ret == 0 && vdpdk_make_bounce_pool(queue, socket) != 0) {
+		PORT_LOG(port, ERR, "no memory for bounce buffers; give EAL more");
+		ret = -ENOMEM;
+	}
 	if (ret != 0) {
 		free_common(&queue->common);
 		rte_free(queue);
@@ -185,7 +182,7 @@ vdpdk_release_rx_queue(struct rte_eth_dev *dev, uint16_t index)
 	if (queue == NULL)
 		return;
 	/* The program may free the pool next. */
-	vdpdk_drain_quarantine(port);
+	(void)vdpdk_wait_for_end(port);
 	pthread_mutex_lock(&port->lock);
 	port->rx_queues[index] = NULL;
 	pthread_mutex_unlock(&port->lock);
@@ -202,11 +199,12 @@ vdpdk_release_tx_queue(struct rte_eth_dev *dev, uint16_t index)
 
 	if (queue == NULL)
 		return;
-	vdpdk_drain_quarantine(port);
+	(void)vdpdk_wait_for_end(port);
 	pthread_mutex_lock(&port->lock);
 	port->tx_queues[index] = NULL;
 	pthread_mutex_unlock(&port->lock);
 	dev->data->tx_queues[index] = NULL;
+	vdpdk_free_bounce_pool(queue);
 	free_common(&queue->common);
 	rte_free(queue);
 }
@@ -247,7 +245,8 @@ quiet_queues(struct vdpdk_port *port)
 
 	while (next_place(port, &i, &place))
 		atomic_store_explicit(&place.queue->running, false, memory_order_relaxed);
-	nmx_base_fence_brackets();
+	while (!nmx_base_fence_brackets())
+		sched_yield();
 	for (i = 0; next_place(port, &i, &place);) {
 		uint32_t seen = nmx_base_read_bracket(&place.queue->bracket);
 
@@ -276,37 +275,16 @@ quarantine(struct vdpdk_port *port, struct rte_mbuf *mbuf)
 		q->room = room;
 	}
 	q->mbufs[q->n++] = mbuf;
-	q->due_ns = nmx_base_read_clock_ns() + QUARANTINE_NS;
-}
-
-uint64_t
-vdpdk_release_quarantine(struct vdpdk_port *port, uint64_t now_ns)
-{
-	struct vdpdk_quarantine *q = &port->quarantine;
-
-	if (q->n == 0)
-		return NMX_NEVER_NS;
-	if (now_ns < q->due_ns)
-		return q->due_ns;
-	/* Raw ones of Rx queues look as fresh ones, so one way of freeing does for all. */
-	while (q->n > 0)
-		rte_pktmbuf_free_seg(q->mbufs[--q->n]);
-	return NMX_NEVER_NS;
 }
 
 void
-vdpdk_drain_quarantine(struct vdpdk_port *port)
+vdpdk_release_quarantine(struct vdpdk_port *port)
 {
-	uint64_t due_ns, now_ns;
+	struct vdpdk_quarantine *q = &port->quarantine;
 
-	do {
-		pthread_mutex_lock(&port->lock);
-		now_ns = nmx_base_read_clock_ns();
-		due_ns = vdpdk_release_quarantine(port, now_ns);
-		pthread_mutex_unlock(&port->lock);
-		if (due_ns != NMX_NEVER_NS)
-			usleep(10000);
-	} while (due_ns != NMX_NEVER_NS);
+	/* Raw ones of Rx queues look as fresh ones, so one way of freeing does for all. */
+	while (q->n > 0)
+		rte_pktmbuf_free_seg(q->mbufs[--q->n]);
 }
 
 /** What becomes of the mbufs that a queue's device had. */
@@ -369,13 +347,14 @@ vdpdk_check_mtu(const struct vdpdk_port *port, uint16_t mtu)
 
 	for (uint16_t q = 0; q < port->n_queue_pairs; q++) {
 		const struct vdpdk_rx_queue *queue = port->rx_queues[q];
+		uint32_t buffers = queue != NULL && queue->scatter ? VDPDK_RX_SEGMENTS_MAX : 1;
 
-		if (queue == NULL || queue->scatter || bytes <= queue->buffer_bytes)
+		if (queue == NULL || bytes <= buffers * queue->buffer_bytes)
 			continue;
 		PORT_LOG(port, ERR,
-			"an MTU of %u doesn't fit into buffers of %u bytes; "
+			"an MTU of %u doesn't fit into buffers of %u bytes, %u a frame; "
 			"give larger ones or enable the scatter offload",
-			mtu, queue->buffer_bytes);
+			mtu, queue->buffer_bytes, buffers);
 		return false;
 	}
 	return true;
@@ -458,10 +437,14 @@ stop_queue(struct place *place)
 	int ret = vdpdk_request(
 		queue->port, VDPDK_OP_QUEUE_STOP, &request, sizeof(request), NULL, 0);
 
-	if (ret == 0)
+	if (ret == 0) {
 		end_mbufs(queue, ALL_BACK, &nowhere);
-	else
-		end_mbufs(queue, ret == -EBUSY ? KEPT : LOST, get_lost_counter(place, &nowhere));
+		return;
+	}
+	/* Any other refusal is a breach; what the device has is safe once the session has ended. */
+	if (ret != -EBUSY)
+		vdpdk_lose_session(queue->port);
+	end_mbufs(queue, ret == -EBUSY ? KEPT : LOST, get_lost_counter(place, &nowhere));
 }
 
 void

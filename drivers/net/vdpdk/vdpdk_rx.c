@@ -185,7 +185,9 @@ vdpdk_receive(void *opaque, struct rte_mbuf **mbufs, uint16_t n)
 	if (likely(atomic_load_explicit(&queue->common.running, memory_order_acquire))) {
 		got = reap_frames(queue, mbufs, n);
 		queue->counters.frames += got;
-		vdpdk_refill(queue);
+		/* Unless a breach has just stopped it: no more of our buffers then. */
+		if (likely(atomic_load_explicit(&queue->common.running, memory_order_relaxed)))
+			vdpdk_refill(queue);
 	}
 	nmx_base_leave_bracket(&queue->common.bracket);
 	return got;

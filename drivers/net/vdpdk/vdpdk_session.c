@@ -11,6 +11,9 @@
  * whoever asked), on vector 0, and on a descriptor by which others wake it. Where there is no
  * session it tries to make one, again and again. It is the only thread that gives a session up:
  * others mark it lost and wake it.
+ *
+ * It calls programs back, without a lock, and a program may close the port from there: then the
+ * thread touches it no more.
  */
 
 #include <errno.h>
@@ -27,18 +30,29 @@
 #include "vdpdk_transport.h"
 
 /** Between two attempts to connect. */
-#define RETRY_NS (100 * NMX_NS_PER_MS)
+#define RETRY_MS 100
+/** How long a host has to let go before the program gets rid of the port all the same. */
+#define END_NS (3 * NMX_NS_PER_S)
 /** A change of EAL's memory between listing and mapping it is rare; many in a row are a fault. */
 #define ATTEMPTS_MAX 100
+
+/** The session thread's port was closed by the program that it called back. */
+static __thread bool is_orphaned;
+
+static void
+signal_eventfd(int fd)
+{
+	const uint64_t one = 1;
+
+	/* Ours and non-blocking; full means that its reader is awake. */
+	if (write(fd, &one, sizeof(one)) < 0)
+		return;
+}
 
 void
 vdpdk_wake_thread(struct vdpdk_port *port)
 {
-	const uint64_t one = 1;
-
-	/* Ours and non-blocking; full means that the thread is awake. */
-	if (write(port->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	signal_eventfd(port->wake_fd);
 }
 
 void
@@ -152,6 +166,24 @@ begin_session(struct vdpdk_port *port, const char **ret_reason)
 	return 0;
 }
 
+/** One attempt to connect. Lock held. */
+static int
+try_session(struct vdpdk_port *port, const char **ret_reason)
+{
+	int ret;
+
+	atomic_store(&port->lost, false);
+	ret = port->transport->ops->open(port->transport, ret_reason);
+	if (ret != 0)
+		return ret;
+	ret = begin_session(port, ret_reason);
+	if (ret != 0) {
+		port->up = true; /* as far as the device is concerned: it may run */
+		vdpdk_disconnect(port);
+	}
+	return ret;
+}
+
 int
 vdpdk_connect(struct vdpdk_port *port, const char **ret_reason)
 {
@@ -164,16 +196,26 @@ vdpdk_connect(struct vdpdk_port *port, const char **ret_reason)
 			return ret;
 		*ret_reason = "EAL's memory changes all the time";
 		pthread_mutex_lock(&port->lock);
-		atomic_store(&port->lost, false);
-		ret = port->transport->ops->open(port->transport, ret_reason);
-		if (ret == 0) {
-			ret = begin_session(port, ret_reason);
-			if (ret != 0)
-				port->transport->ops->close(port->transport);
-		}
+		ret = try_session(port, ret_reason);
 		pthread_mutex_unlock(&port->lock);
 	}
 	return ret;
+}
+
+/* --- The end of a session --- */
+
+/** If the host has let go, so do we. True: nothing of a former session is left. Lock held. */
+static bool
+finish_session(struct vdpdk_port *port)
+{
+	if (!port->ending)
+		return true;
+	if (!port->transport->ops->has_ended(port->transport))
+		return false;
+	port->ending = port->stuck = false;
+	port->transport->ops->close(port->transport);
+	vdpdk_release_quarantine(port);
+	return true;
 }
 
 void
@@ -182,9 +224,42 @@ vdpdk_disconnect(struct vdpdk_port *port)
 	if (!port->up)
 		return;
 	port->up = false;
-	vdpdk_abandon_queues(port);
-	port->transport->ops->close(port->transport);
+	port->ending = true;
 	port->link.link_status = RTE_ETH_LINK_DOWN;
+	vdpdk_abandon_queues(port);
+	port->transport->ops->end(port->transport);
+	(void)finish_session(port);
+}
+
+/** The host never let go. Lock held. */
+static void
+keep_for_ever(struct vdpdk_port *port)
+{
+	PORT_LOG(port, ERR,
+		"the host doesn't let go of its guest's memory; what it has is kept for ever");
+	port->stuck = true;
+	port->kept += port->quarantine.n;
+	port->quarantine.n = 0;
+}
+
+bool
+vdpdk_wait_for_end(struct vdpdk_port *port)
+{
+	const uint64_t deadline_ns = nmx_base_read_clock_ns() + END_NS;
+	bool good, over;
+
+	do {
+		pthread_mutex_lock(&port->lock);
+		/* Mbufs may be in quarantine of a session that its thread is about to give up. */
+		good = finish_session(port) && port->quarantine.n == 0;
+		if (!good && !port->stuck && nmx_base_read_clock_ns() >= deadline_ns)
+			keep_for_ever(port);
+		over = good || port->stuck;
+		pthread_mutex_unlock(&port->lock);
+		if (!over)
+			usleep(100);
+	} while (!over);
+	return good;
 }
 
 /* --- The link and other news --- */
@@ -194,16 +269,19 @@ vdpdk_update_link(struct rte_eth_dev *dev, int wait)
 {
 	struct vdpdk_port *port = dev->data->dev_private;
 	struct rte_eth_link link;
+	int ret;
 
 	(void)wait;
+	/* What the link is and what ethdev is told are one step. */
 	pthread_mutex_lock(&port->lock);
 	if (port->up)
 		read_link(port);
 	link = port->link;
 	if (!port->up || !port->started)
 		link.link_status = RTE_ETH_LINK_DOWN;
+	ret = rte_eth_linkstatus_set(dev, &link);
 	pthread_mutex_unlock(&port->lock);
-	return rte_eth_linkstatus_set(dev, &link);
+	return ret;
 }
 
 static void
@@ -219,16 +297,13 @@ tell_link(struct vdpdk_port *port)
 static bool
 is_faulty(struct vdpdk_queue *queue, uint16_t *reason)
 {
-	const NMX_SHARED struct vdpdk_ring_device *line;
-	uint64_t word;
+	uint32_t word;
 
-	if (queue == NULL || queue->ring.header == NULL)
+	if (queue->ring.header == NULL)
 		return false;
-	/* Sequence, state and reason are the line's first 64-bit word. */
-	line = &queue->ring.header->device;
-	word = nmx_base_load64((const NMX_SHARED uint64_t *)line);
-	*reason = (uint16_t)(word >> 48);
-	return (uint16_t)(word >> 32) == VDPDK_QUEUE_STATE_ERROR;
+	word = nmx_base_load32(&queue->ring.header->device.state);
+	*reason = VDPDK_QUEUE_FAULT(word);
+	return VDPDK_QUEUE_STATE(word) == VDPDK_QUEUE_STATE_ERROR;
 }
 
 /** Look at one queue. True if it is newly out of order. Lock held. */
@@ -271,19 +346,27 @@ tell_faults(struct vdpdk_port *port)
 
 /* --- The thread --- */
 
+/** True if the thread is to end. */
+static bool
+is_stopping(const struct vdpdk_port *port)
+{
+	struct pollfd one = { .fd = port->stop_fd, .events = POLLIN };
+
+	return poll(&one, 1, 0) == 1;
+}
+
 /** Give the session up if it is lost. */
 static void
-check_loss(struct vdpdk_port *port, bool hung_up)
+check_loss(struct vdpdk_port *port)
 {
 	bool was_up;
 
-	if (hung_up)
-		atomic_store(&port->lost, true);
-	if (!atomic_load(&port->lost))
-		return;
 	pthread_mutex_lock(&port->lock);
-	was_up = port->up;
-	vdpdk_disconnect(port);
+	if (port->up && port->transport->ops->has_ended(port->transport))
+		atomic_store(&port->lost, true);
+	was_up = port->up && atomic_load(&port->lost) && !is_stopping(port);
+	if (was_up)
+		vdpdk_disconnect(port);
 	pthread_mutex_unlock(&port->lock);
 	if (!was_up)
 		return;
@@ -297,15 +380,23 @@ static bool
 is_expected(int error)
 {
 	return error == -ENOENT || error == -ECONNREFUSED || error == -ECONNRESET ||
-	       error == -EPIPE;
+	       error == -EPIPE || error == -ECANCELED;
 }
 
+/** Connect again, if there is no session and nothing is left of the last one. */
 static void
-try_to_connect(struct vdpdk_port *port, int *last_error)
+connect_again(struct vdpdk_port *port, int *last_error)
 {
 	const char *reason = "";
-	int ret = vdpdk_connect(port, &reason);
+	bool wanted;
+	int ret;
 
+	pthread_mutex_lock(&port->lock);
+	wanted = !port->up && finish_session(port);
+	pthread_mutex_unlock(&port->lock);
+	if (!wanted)
+		return;
+	ret = vdpdk_connect(port, &reason);
 	if (ret == 0)
 		PORT_LOG(port, NOTICE, "the host is back");
 	else if (ret != *last_error && !is_expected(ret))
@@ -314,56 +405,56 @@ try_to_connect(struct vdpdk_port *port, int *last_error)
 	*last_error = ret;
 }
 
-/** What the thread waits for, and until when. */
-static int
-wait_for_news(struct vdpdk_port *port, uint64_t due_ns, bool *ret_hung_up)
+static void
+wait_for_news(struct vdpdk_port *port)
 {
 	struct pollfd fds[] = {
 		{ .fd = port->wake_fd, .events = POLLIN },
 		{ .fd = port->control_fd, .events = POLLIN },
 		{ .fd = -1, .events = POLLRDHUP },
 	};
-	int n;
+	int timeout_ms = -1;
 
 	pthread_mutex_lock(&port->lock);
-	if (port->up)
+	if (port->up || port->ending)
 		fds[2].fd = port->transport->ops->get_watch_fd(port->transport);
 	else
-		due_ns = RTE_MIN(due_ns, nmx_base_read_clock_ns() + RETRY_NS);
+		timeout_ms = RETRY_MS;
 	pthread_mutex_unlock(&port->lock);
-	n = poll(fds, RTE_DIM(fds), nmx_base_count_ms_until(due_ns, nmx_base_read_clock_ns()));
-	if (n > 0 && fds[0].revents != 0)
+	if (poll(fds, RTE_DIM(fds), timeout_ms) <= 0)
+		return;
+	if (fds[0].revents != 0)
 		read_away(port->wake_fd);
-	if (n > 0 && fds[1].revents != 0)
+	if (fds[1].revents != 0)
 		read_away(port->control_fd);
-	*ret_hung_up = n > 0 && (fds[2].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
-	return n;
+}
+
+/** See what is new. Programs are called back, so the port may be gone afterwards. */
+static void
+take_turn(struct vdpdk_port *port, int *last_error)
+{
+	check_loss(port);
+	if (is_orphaned)
+		return;
+	connect_again(port, last_error);
+	tell_faults(port);
+	if (!is_orphaned)
+		tell_link(port);
 }
 
 static void *
 run(void *opaque)
 {
 	struct vdpdk_port *port = opaque;
-	uint64_t due_ns = NMX_NEVER_NS;
 	int last_error = 0;
-	bool hung_up, up;
 
-	for (;;) {
-		wait_for_news(port, due_ns, &hung_up);
-		if (atomic_load(&port->stopping))
-			return NULL;
-		check_loss(port, hung_up);
-		pthread_mutex_lock(&port->lock);
-		up = port->up;
-		pthread_mutex_unlock(&port->lock);
-		if (!up)
-			try_to_connect(port, &last_error);
-		tell_faults(port);
-		tell_link(port);
-		pthread_mutex_lock(&port->lock);
-		due_ns = vdpdk_release_quarantine(port, nmx_base_read_clock_ns());
-		pthread_mutex_unlock(&port->lock);
+	is_orphaned = false;
+	while (!is_orphaned && !is_stopping(port)) {
+		take_turn(port, &last_error);
+		if (!is_orphaned)
+			wait_for_news(port);
 	}
+	return NULL;
 }
 
 int
@@ -380,8 +471,13 @@ vdpdk_stop_thread(struct vdpdk_port *port)
 {
 	if (!port->has_thread)
 		return;
-	atomic_store(&port->stopping, true);
-	vdpdk_wake_thread(port);
-	pthread_join(port->thread, NULL);
 	port->has_thread = false;
+	if (pthread_equal(port->thread, pthread_self())) {
+		pthread_detach(port->thread);
+		is_orphaned = true;
+		return;
+	}
+	signal_eventfd(port->stop_fd);
+	vdpdk_lose_session(port);
+	pthread_join(port->thread, NULL);
 }

@@ -5,7 +5,7 @@
 /**
  * How a device is reached. One transport a port; it is made once and opened for each session.
  *
- * All but ring_doorbell() is called with the port's lock held.
+ * All but prepare(), map(), unmap() and ring_doorbell() are called with the port's lock held.
  */
 
 #ifndef VDPDK_TRANSPORT_H
@@ -19,7 +19,8 @@ struct vdpdk_port;
 struct vdpdk_transport;
 
 struct vdpdk_transport_ops {
-	/** Look at EAL's memory before open(). Lock not held: EAL's own is taken. 0; -errno */
+	/** Look at EAL's memory before open(). Its lock is taken, the port's isn't held. 0; -errno
+	 */
 	int (*prepare)(struct vdpdk_transport *transport);
 	/**
 	 * Reach the device: identify it, map all memory, take what wakes it.
@@ -30,7 +31,11 @@ struct vdpdk_transport_ops {
 	int (*open)(struct vdpdk_transport *transport, const char **ret_reason);
 	/** Connect vectors: the first is the control one's, the others those of Rx queues. */
 	int (*connect_vectors)(struct vdpdk_transport *transport, const int *fds, uint32_t n);
-	/** End the session: the device reaches nothing any more, as far as is known. */
+	/** Ask for the session's end. The device may reach what it was given until has_ended(). */
+	void (*end)(struct vdpdk_transport *transport);
+	/** True if the device reaches nothing any more. */
+	bool (*has_ended)(const struct vdpdk_transport *transport);
+	/** Free the session, ended or not. */
 	void (*close)(struct vdpdk_transport *transport);
 	/** Free the transport; closed. */
 	void (*destroy)(struct vdpdk_transport *transport);
@@ -44,7 +49,12 @@ struct vdpdk_transport_ops {
 	/** Tell the device of work on Tx queue q. Data thread inside its bracket, session up. */
 	void (*ring_doorbell)(struct vdpdk_transport *transport, uint16_t q);
 
-	/** Memory came or is about to go: the device must know before this returns. */
+	/**
+	 * Memory came or is about to go: the device, if there is a session, knows before these
+	 * return. EAL's lock is held, the port's isn't.
+	 *
+	 * @return 0; -errno: the session is to be given up
+	 */
 	int (*map)(struct vdpdk_transport *transport, const void *start, size_t bytes);
 	int (*unmap)(struct vdpdk_transport *transport, const void *start, size_t bytes);
 

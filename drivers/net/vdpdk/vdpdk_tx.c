@@ -196,6 +196,23 @@ make_room(struct vdpdk_tx_queue *queue, uint32_t n_slots)
 	return nmx_ring_count_free(&queue->common.ring) >= n_slots;
 }
 
+/** Copy a frame that the device can't reach; NULL: not now. */
+static struct rte_mbuf *
+bounce(struct vdpdk_tx_queue *queue, uint32_t n_slots, struct rte_mbuf *mbuf)
+{
+	struct rte_mbuf *copy;
+
+	/* Room first: a copy that doesn't fit would be the caller's, and copied again. */
+	if (!make_room(queue, n_slots + VDPDK_TX_SEGMENTS_MAX))
+		return NULL;
+	copy = vdpdk_bounce_frame(queue, mbuf);
+	if (copy != NULL)
+		return copy;
+	/* The device may have given back copies that weren't looked at yet. */
+	reap_all(queue);
+	return vdpdk_bounce_frame(queue, mbuf);
+}
+
 /** Judge up to n frames. @return frames consumed: in the chunk, or dropped */
 static inline uint16_t
 fill_chunk(struct vdpdk_tx_queue *queue, struct chunk *chunk, struct rte_mbuf **mbufs, uint16_t n)
@@ -207,10 +224,9 @@ fill_chunk(struct vdpdk_tx_queue *queue, struct chunk *chunk, struct rte_mbuf **
 		enum fate fate = judge_frame(queue, mbuf);
 
 		if (unlikely(fate == UNREACHABLE)) {
-			mbuf = vdpdk_bounce_frame(queue, mbuf);
+			mbuf = bounce(queue, chunk->n_slots, mbuf);
 			if (mbuf == NULL)
 				break;
-			mbufs[i] = mbuf; /* should it not fit now, it is the caller's instead */
 			queue->fast_free = false; /* there are two pools from now on */
 		} else if (unlikely(fate != GOOD)) {
 			queue->counters.drops[fate - 1]++;
@@ -305,6 +321,22 @@ send_burst(struct vdpdk_tx_queue *queue, struct rte_mbuf **mbufs, uint16_t n)
 		common->port->transport->ops->ring_doorbell(common->port->transport, common->index);
 	}
 	return done;
+}
+
+int
+vdpdk_clean_up_tx(void *opaque, uint32_t n)
+{
+	struct vdpdk_tx_queue *queue = opaque;
+	uint32_t freed = 0, now = BURST_MAX;
+
+	nmx_base_enter_bracket(&queue->common.bracket);
+	if (atomic_load_explicit(&queue->common.running, memory_order_acquire))
+		while (now == BURST_MAX && (n == 0 || freed < n)) {
+			now = reap_some(queue);
+			freed += now;
+		}
+	nmx_base_leave_bracket(&queue->common.bracket);
+	return (int)freed;
 }
 
 uint16_t

@@ -13,6 +13,7 @@
 #define VDPDK_HOST_H
 
 #include <ethdev_driver.h>
+#include <rte_spinlock.h>
 
 #include "drivers/common/guestport/guestport.h"
 
@@ -33,6 +34,7 @@ struct vdpdk_host_args {
 struct vdpdk_host_port {
 	struct nmx_guestport *guest;
 	uint16_t n_queue_pairs;
+	rte_spinlock_t link_lock; /* what the link is and what ethdev is told are one step */
 	/* Ethdev's statistics count from here. */
 	struct nmx_to_guest_counters *to_base;
 	struct nmx_from_guest_counters *from_base;

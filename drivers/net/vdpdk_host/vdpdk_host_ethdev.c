@@ -14,6 +14,9 @@
 /** A memory port has no ring of its own; the number that programs ask for means nothing. */
 #define DESCRIPTORS_MAX 4096
 
+/** Less isn't worth a chain: the smallest frame fits. */
+#define RX_BUFFER_BYTES_MIN 64
+
 static struct vdpdk_host_port *
 get_port(const struct rte_eth_dev *dev)
 {
@@ -37,16 +40,22 @@ transmit(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 static int
 update_link(struct rte_eth_dev *dev, int wait)
 {
-	bool up = dev->data->dev_started && nmx_guestport_is_linked(get_port(dev)->guest);
+	struct vdpdk_host_port *port = get_port(dev);
 	struct rte_eth_link link = {
 		.link_speed = NMX_LINK_SPEED_MBPS,
 		.link_duplex = RTE_ETH_LINK_FULL_DUPLEX,
 		.link_autoneg = RTE_ETH_LINK_FIXED,
-		.link_status = up ? RTE_ETH_LINK_UP : RTE_ETH_LINK_DOWN,
+		.link_status = RTE_ETH_LINK_DOWN,
 	};
+	int ret;
 
 	(void)wait;
-	return rte_eth_linkstatus_set(dev, &link);
+	rte_spinlock_lock(&port->link_lock);
+	if (dev->data->dev_started && nmx_guestport_is_linked(port->guest))
+		link.link_status = RTE_ETH_LINK_UP;
+	ret = rte_eth_linkstatus_set(dev, &link);
+	rte_spinlock_unlock(&port->link_lock);
+	return ret;
 }
 
 /** Context: the control thread. */
@@ -105,7 +114,7 @@ close_port(struct rte_eth_dev *dev)
 	port->guest = NULL;
 	rte_free(port->to_base);
 	rte_free(port->from_base);
-	rte_intr_instance_free(dev->intr_handle);
+	nmx_dpdk_free_rx_interrupts(dev->intr_handle);
 	dev->intr_handle = NULL;
 	return 0;
 }
@@ -117,7 +126,7 @@ get_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 {
 	info->max_rx_queues = info->max_tx_queues = get_port(dev)->n_queue_pairs;
 	info->max_mac_addrs = 1;
-	info->min_rx_bufsize = 0;
+	info->min_rx_bufsize = RX_BUFFER_BYTES_MIN;
 	info->max_rx_pktlen = NMX_FRAME_BYTES_MAX;
 	info->min_mtu = NMX_MTU_MIN;
 	info->max_mtu = NMX_MTU_MAX;
@@ -183,6 +192,15 @@ set_up_tx_queue(struct rte_eth_dev *dev, uint16_t index, uint16_t n_descriptors,
 	return 0;
 }
 
+/** Nothing is kept: what was transmitted was copied, and freed. */
+static int
+clean_up_tx(void *queue, uint32_t n)
+{
+	(void)queue;
+	(void)n;
+	return 0;
+}
+
 static int
 enable_rx_interrupt(struct rte_eth_dev *dev, uint16_t index)
 {
@@ -210,6 +228,7 @@ static const struct eth_dev_ops operations = {
 	.allmulticast_enable = receive_all,
 	.rx_queue_setup = set_up_rx_queue,
 	.tx_queue_setup = set_up_tx_queue,
+	.tx_done_cleanup = clean_up_tx,
 	.rx_queue_intr_enable = enable_rx_interrupt,
 	.rx_queue_intr_disable = disable_rx_interrupt,
 	.stats_get = vdpdk_host_get_stats,
@@ -244,6 +263,7 @@ allocate(struct rte_eth_dev *dev, uint16_t n_queue_pairs)
 	struct vdpdk_host_port *port = get_port(dev);
 
 	port->n_queue_pairs = n_queue_pairs;
+	rte_spinlock_init(&port->link_lock);
 	port->to_base = rte_calloc(NULL, n_queue_pairs, sizeof(*port->to_base), 0);
 	port->from_base = rte_calloc(NULL, n_queue_pairs, sizeof(*port->from_base), 0);
 	dev->data->mac_addrs = rte_zmalloc(NULL, sizeof(struct rte_ether_addr), 0);

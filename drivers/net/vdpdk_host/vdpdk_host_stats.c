@@ -100,39 +100,49 @@ vdpdk_host_reset_stats(struct rte_eth_dev *dev)
 
 /* --- Extended statistics: reasons, summed over queues, and the port's own counters --- */
 
-static const struct {
+/** A counter and its place in its structure. */
+struct counter {
 	const char *name;
 	size_t offset;
-} to_names[] =
-	{
-		{"to_guest_frames", offsetof(struct nmx_to_guest_counters, frames)},
-		{"to_guest_bytes", offsetof(struct nmx_to_guest_counters, bytes)},
-		{"to_guest_drop_no_queue",
-			offsetof(struct nmx_to_guest_counters, drops[NMX_TO_GUEST_NO_QUEUE])},
-		{"to_guest_drop_no_buffer",
-			offsetof(struct nmx_to_guest_counters, drops[NMX_TO_GUEST_NO_BUFFER])},
-		{"to_guest_drop_too_long",
-			offsetof(struct nmx_to_guest_counters, drops[NMX_TO_GUEST_TOO_LONG])},
-		{"to_guest_drop_malformed",
-			offsetof(struct nmx_to_guest_counters, drops[NMX_TO_GUEST_MALFORMED])},
-		{"to_guest_signals", offsetof(struct nmx_to_guest_counters, signals)},
-},
-  from_names[] =
-	  {
-		  {"from_guest_frames", offsetof(struct nmx_from_guest_counters, frames)},
-		  {"from_guest_bytes", offsetof(struct nmx_from_guest_counters, bytes)},
-		  {"from_guest_drop_too_long",
-			  offsetof(struct nmx_from_guest_counters, drops[NMX_FROM_GUEST_TOO_LONG])},
-		  {"from_guest_no_mbuf", offsetof(struct nmx_from_guest_counters, no_mbuf)},
-},
-  port_names[] = {
-	  {"guest_sessions", offsetof(struct nmx_guestport_counters, sessions)},
-	  {"guest_resets", offsetof(struct nmx_guestport_counters, resets)},
-	  {"guest_queue_faults", offsetof(struct nmx_guestport_counters, faults)},
-	  {"guest_requests", offsetof(struct nmx_guestport_counters, requests)},
-	  {"guest_requests_refused", offsetof(struct nmx_guestport_counters, refused_requests)},
-	  {"guest_writes_ignored", offsetof(struct nmx_guestport_counters, ignored_writes)},
-	  {"guest_doorbells_ignored", offsetof(struct nmx_guestport_counters, ignored_doorbells)},
+};
+
+#define TO_GUEST(name, field)                                                   \
+	{                                                                       \
+		"to_guest_" name, offsetof(struct nmx_to_guest_counters, field) \
+	}
+#define FROM_GUEST(name, field)                                                     \
+	{                                                                           \
+		"from_guest_" name, offsetof(struct nmx_from_guest_counters, field) \
+	}
+#define PORT(name, field)                                                     \
+	{                                                                     \
+		"guest_" name, offsetof(struct nmx_guestport_counters, field) \
+	}
+
+static const struct counter to_names[] = {
+	TO_GUEST("frames", frames),
+	TO_GUEST("bytes", bytes),
+	TO_GUEST("drop_no_queue", drops[NMX_TO_GUEST_NO_QUEUE]),
+	TO_GUEST("drop_too_long", drops[NMX_TO_GUEST_TOO_LONG]),
+	TO_GUEST("drop_malformed", drops[NMX_TO_GUEST_MALFORMED]),
+	TO_GUEST("signals", signals),
+};
+
+static const struct counter from_names[] = {
+	FROM_GUEST("frames", frames),
+	FROM_GUEST("bytes", bytes),
+	FROM_GUEST("drop_too_long", drops[NMX_FROM_GUEST_TOO_LONG]),
+	FROM_GUEST("no_mbuf", no_mbuf),
+};
+
+static const struct counter port_names[] = {
+	PORT("sessions", sessions),
+	PORT("resets", resets),
+	PORT("queue_faults", faults),
+	PORT("requests", requests),
+	PORT("requests_refused", refused_requests),
+	PORT("writes_ignored", ignored_writes),
+	PORT("doorbells_ignored", ignored_doorbells),
 };
 
 #define N_XSTATS (RTE_DIM(to_names) + RTE_DIM(from_names) + RTE_DIM(port_names))

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+#include "discard.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "fd.h"
+
+/** Small: where all memory is locked, a stack is memory at once. */
+#define STACK_BYTES ((size_t)64 << 10)
+
+struct nmx_bin {
+	atomic_uint n_users; /* the owner, and a thread for each discard under way */
+};
+
+struct discard {
+	struct nmx_bin *bin;
+	unsigned int n;
+	int fds[];
+};
+
+struct nmx_bin *
+nmx_base_create_bin(void)
+{
+	struct nmx_bin *bin = malloc(sizeof(*bin));
+
+	if (bin != NULL)
+		atomic_init(&bin->n_users, 1);
+	return bin;
+}
+
+void
+nmx_base_release_bin(struct nmx_bin *bin)
+{
+	if (bin != NULL && atomic_fetch_sub(&bin->n_users, 1) == 1)
+		free(bin);
+}
+
+static void *
+run(void *argument)
+{
+	struct discard *discard = argument;
+
+	nmx_base_close_fds(discard->fds, discard->n);
+	nmx_base_release_bin(discard->bin);
+	free(discard);
+	return NULL;
+}
+
+/** A thread that handles none of the program's signals; 0 or an error. */
+static int
+start_thread(struct discard *discard)
+{
+	sigset_t all, kept;
+	pthread_attr_t attributes;
+	pthread_t thread;
+	int ret = pthread_attr_init(&attributes);
+
+	if (ret != 0)
+		return ret;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &kept);
+	ret = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	if (ret == 0)
+		ret = pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	if (ret == 0)
+		ret = pthread_create(&thread, &attributes, run, discard);
+	pthread_sigmask(SIG_SETMASK, &kept, NULL);
+	pthread_attr_destroy(&attributes);
+	return ret;
+}
+
+void
+nmx_base_discard_fds(struct nmx_bin *bin, int *fds, unsigned int n)
+{
+	struct discard *discard = malloc(sizeof(*discard) + n * sizeof(*fds));
+
+	if (discard == NULL) {
+		nmx_base_close_fds(fds, n);
+		return;
+	}
+	discard->bin = bin;
+	discard->n = n;
+	for (unsigned int i = 0; i < n; i++)
+		discard->fds[i] = nmx_base_take_fd(&fds[i]);
+	atomic_fetch_add(&bin->n_users, 1);
+	if (start_thread(discard) != 0)
+		run(discard);
+}
+
+bool
+nmx_base_is_bin_empty(const struct nmx_bin *bin)
+{
+	return atomic_load(&bin->n_users) == 1;
+}
