@@ -22,6 +22,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 
 # The other parts of the demo stand beside it; leave no byte code of them in the checkout.
@@ -29,14 +30,13 @@ sys.dont_write_bytecode = True
 
 from demo_sandbox import (NETNS, ROOT, RUN, TAP, Failure, Interrupted,  # noqa: E402
                           Interrupts, Sandbox, plugin_copies)
-from demo_testpmd import Testpmd  # noqa: E402
+from demo_testpmd import Testpmd, pick_cpus  # noqa: E402
 
 SOCKET = f"{RUN}/vdpdk.sock"
 LOGS = "build/demo"
 KERNEL_ADDRESS, GUEST_ADDRESS = "10.64.0.1", "10.64.0.2"
 N_PINGS = 10
 N_LOG_LINES = 16
-EAL_CPUS = 128  # it knows no higher ones
 N_HUGEPAGES = 256  # of 2 MiB, for both programs
 
 SIZES_BYTES = (64, 1514)
@@ -65,26 +65,6 @@ def say(text=""):
         print(text, flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def topology(cpu, name):
-    try:
-        with open(f"/sys/devices/system/cpu/cpu{cpu}/topology/{name}", encoding="utf-8") as file:
-            return file.read().strip()
-    except OSError:
-        return str(cpu) if name == "thread_siblings_list" else ""
-
-
-def pick_cpus():
-    """A CPU for the host and one for the guest. @return both; the same if there is only one"""
-    cpus = [cpu for cpu in sorted(os.sched_getaffinity(0)) if cpu < EAL_CPUS] or [0]
-    # One thread of each core, of one package; CPU 0 has most of the interrupts.
-    cores = list({topology(cpu, "thread_siblings_list"): cpu for cpu in reversed(cpus)}.values())
-    package = topology(cpus[-1], "physical_package_id")
-    cores = sorted(cpu for cpu in cores if topology(cpu, "physical_package_id") == package)
-    if len(cores) < 2:
-        cores = cpus
-    return (cores[-2], cores[-1]) if len(cores) > 1 else (cores[0], cores[0])
 
 
 @dataclasses.dataclass
@@ -125,7 +105,8 @@ class Demo:
         code, said = sandbox.run("devtools/hugepages", str(N_HUGEPAGES))
         if code != 0:
             self.memory = ["--no-huge", "-m", "512"]
-            say(f"  {said}: figures are lower\n")
+            said += "; so the figures are lower than they could be"
+            say(textwrap.fill(said, 78, initial_indent="  ", subsequent_indent="  ") + "\n")
         for path in plugin_copies():
             if not os.path.exists(path):
                 sandbox.note("plugins", path)
@@ -218,9 +199,9 @@ class Demo:
             mpps = (now.n_out - last.n_out) / (now.time_s - last.time_s) / 1e6
             last = now
             say(f"  {size_bytes:4} bytes, second {second} of {seconds}: {mpps:6.2f} Mpps")
-        self.stop()
         if last.n_out == first.n_out:
             raise Failure(f"no frame of {size_bytes} bytes came back from the guest; see {LOGS}/")
+        self.stop()
         return Rate(size_bytes, (last.n_out - first.n_out) / (last.time_s - first.time_s))
 
     def pvp(self):
@@ -269,11 +250,17 @@ def check_root():
                       " for example by sudo")
 
 
-def check_programs():
+def check_machine():
+    """What the packages and the kernel have to give."""
     for program, package in (("dpdk-testpmd", "dpdk-dev"), ("ip", "iproute2"),
                              ("ping", "iputils-ping")):
         if not shutil.which(program):
             raise Failure(f"{program} isn't installed; install the package {package}")
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError as error:
+        raise Failure(f"no TAP interface can be made: {error}; load the kernel's module tun, or let"
+                      " this container use that device") from None
 
 
 def say_ends(logs):
@@ -297,7 +284,7 @@ def clean(sandbox):
 
 def demonstrate(sandbox):
     check_root()
-    check_programs()
+    check_machine()
     removed = sandbox.open()
     demo = Demo(sandbox)
     say(bold("nicmux demo") + ": a stock DPDK program gets its network card from another one.")

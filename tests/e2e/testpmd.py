@@ -15,6 +15,7 @@ import subprocess
 import time
 
 PROMPT = b"testpmd> "
+NEWS = rb"(?:\s*Port \d+: [\w ]+ event\s*)*"
 
 
 class Failure(Exception):
@@ -131,8 +132,9 @@ class Testpmd(Program):
         """What it answers to a line."""
         begin = len(self.said)
         self.send(line)
-        # The line is echoed, with news of other threads in between; the answer ends with a prompt.
-        self.expect(rb"\n(?s:.*)" + PROMPT + rb"$", timeout, begin)
+        # The line is echoed; the answer ends with a prompt. News of other threads come in between,
+        # and after it.
+        self.expect(rb"\n(?s:.*)" + PROMPT + NEWS + rb"$", timeout, begin)
         return self.said[begin:].decode(errors="replace").replace("\r", "")
 
     def xstats(self, port=0):

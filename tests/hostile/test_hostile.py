@@ -10,6 +10,7 @@ as many descriptors and mappings as before.
 
 import os
 import signal
+import socket
 import struct
 import threading
 import time
@@ -208,18 +209,74 @@ def test_flood_of_descriptors(scene):
         client.close()
 
 
+MAP = struct.pack("<IIQQQ", 32, 3, 0, 1 << 32, 4096)
+ONE_VECTOR = struct.pack("<IIIII", 20, 0x24, 2, 0, 1)
+
+
 def test_descriptors_of_every_wrong_kind(scene):
-    client = scene.client()
     pipe = os.pipe()
     kinds = [os.open("/dev/zero", os.O_RDWR), os.open("/", os.O_RDONLY), pipe[0], pipe[1],
-             os.open("/proc/self/status", os.O_RDONLY), client.socket.fileno()]
+             os.open("/proc/self/status", os.O_RDONLY), socket.socket().detach()]
     for fd in kinds:
-        answer = client.ask(vu.DMA_MAP, struct.pack("<IIQQQ", 32, 3, 0, 1 << 32, 4096), [fd])
-        assert answer[1] != 0
-        answer = client.ask(vu.SET_IRQS, struct.pack("<IIIII", 20, 0x24, 2, 0, 1), [fd])
-        assert answer[1] != 0
-    for fd in kinds[:-1]:
+        for request in (vu.message(vu.DMA_MAP, MAP), vu.message(vu.SET_IRQS, ONE_VECTOR)):
+            client = scene.client()
+            client.send(request, [fd])
+            assert client.is_closed(2)
         os.close(fd)
+    # Kinds that are good elsewhere are only refused.
+    client = scene.client()
+    memory, event = os.memfd_create("nmx-wrong"), os.eventfd(0)
+    assert client.ask(vu.DMA_MAP, MAP, [event])[1] != 0
+    assert client.ask(vu.SET_IRQS, ONE_VECTOR, [memory])[1] != 0
+    os.close(memory)
+    os.close(event)
+
+
+def make_lingering_socket(peers):
+    """A socket whose last close takes three seconds: its peer doesn't read."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        peers.append(server.accept()[0])
+    near.setblocking(False)
+    try:
+        while True:
+            near.send(bytes(1 << 16))
+    except BlockingIOError:
+        pass
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3))
+    return near
+
+
+@pytest.mark.parametrize("where", ["header", "body", "unread", "refused"])
+def test_descriptors_that_are_slow_to_close(scene, where):
+    """Whoever closes them waits; that must not be a thread that others need."""
+    peers = []
+    slow = make_lingering_socket(peers)
+    client = scene.client()
+    # The host shall be the last to close: it sleeps until we have.
+    scene.host.process.send_signal(signal.SIGSTOP)
+    target = scene.client(hello=False) if where == "refused" else client
+    if where == "header":
+        client.send(vu.message(vu.DMA_MAP, MAP), [slow.fileno()])
+    elif where == "body":
+        request = vu.message(vu.DMA_MAP, MAP)
+        client.send(request[:16])
+        client.send(request[16:], [slow.fileno()])
+    elif where == "unread":
+        client.send(vu.header(vu.RESET, size=3))
+        client.send(vu.message(vu.RESET), [slow.fileno()])
+    else:
+        target.send(vu.version(), [slow.fileno()])
+    slow.close()
+    begin = time.monotonic()
+    scene.host.process.send_signal(signal.SIGCONT)
+    assert target.is_closed(2)
+    client.close()
+    # The port itself waits for as long as its client made it.
+    wait_until(lambda: not scene.is_busy(), "the port to be free")
+    assert time.monotonic() - begin > 1.5
+    for peer in peers:
+        peer.close()
 
 
 def test_storm_of_posted_messages(scene):
