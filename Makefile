@@ -28,7 +28,7 @@ lint: ## format, layers, sizes, headers, forbidden tokens
 test: ## unit, asan, fuzz, e2e; the last line counts
 	@devtools/setup test && tests/run unit asan fuzz e2e
 
-demo: ## two guests share a NIC, here, now (YES=1: ask nothing)
+demo: ## ping, then packets a second, through a vDPDK device (YES=1: ask nothing)
 	@devtools/setup --announce demo && devtools/build obj && exec /usr/bin/python3 devtools/demo.py
 
 clean-demo: ## remove what a killed run left

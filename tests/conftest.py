@@ -12,11 +12,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 for folder in ("e2e", "hostile"):
     sys.path.insert(0, os.path.join(HERE, folder))
 
-from rig import ROOT, Rig  # noqa: E402
+from rig import ROOT, Rig, remove_leftovers  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def plugins():
+    remove_leftovers()
     answer = subprocess.run([f"{ROOT}/devtools/plugin-dir", "build/plugins"], cwd=ROOT, check=True,
                             capture_output=True, text=True)
     return os.path.join(ROOT, answer.stdout.strip())

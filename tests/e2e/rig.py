@@ -3,7 +3,8 @@
 The rig of the end-to-end tests: programs, sockets, streams, and a clean table afterwards.
 
 Writes outside the checkout: /run/nmx-e2e-PID-N (sockets, stream reports), EAL's /run/dpdk/nmx-e2e-*
-and huge pages of the same prefix; all removed behind each test. Logs stay in build/e2e.
+and huge pages of the same prefix; all removed behind each test, or by the next run if this one is
+killed. Logs stay in build/e2e.
 """
 
 import glob
@@ -30,6 +31,22 @@ def pick_lcores(side):
 def memory_args():
     """Where huge pages were refused, everything works without, only slower."""
     return ["--no-huge", "-m", "512"] if os.environ.get("NMX_NO_HUGE") == "1" else []
+
+
+def remove_files(prefix):
+    """What a test of that prefix had outside the checkout."""
+    for folder in [f"/run/{prefix}", *glob.glob(f"/run/dpdk/{prefix}-*")]:
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in glob.glob(f"/dev/hugepages/{prefix}-*"):
+        os.unlink(file)
+
+
+def remove_leftovers():
+    """What runs had that were killed: the process in the name is no more."""
+    for path in glob.glob("/run/nmx-e2e-*"):
+        prefix = os.path.basename(path)
+        if not os.path.exists(f"/proc/{prefix.split('-')[2]}"):
+            remove_files(prefix)
 
 
 class Rig:
@@ -120,8 +137,4 @@ class Rig:
             while program.pump(0) and select.select([program.master], [], [], 0)[0]:
                 pass  # its last words, for the log
             program.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        for left in glob.glob(f"/run/dpdk/{self.prefix}-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        for left in glob.glob(f"/dev/hugepages/{self.prefix}-*"):
-            os.unlink(left)
+        remove_files(self.prefix)
