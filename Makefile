@@ -13,7 +13,7 @@ build: ## programs in build/bin, plugins in build/plugins
 unit: ## unit tests
 	@devtools/setup unit && tests/run unit
 
-e2e: ## whole programs with real packets, in private network namespaces
+e2e: ## whole programs with real packets
 	@devtools/setup e2e && tests/run e2e
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60)

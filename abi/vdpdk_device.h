@@ -16,8 +16,7 @@
 
 /* --- Identity --- */
 
-/** From the range that QEMU keeps for experiments; both are settable at the host, and to be
- * registered. */
+/** From the range that QEMU keeps for experiments; to be registered. */
 #define VDPDK_PCI_VENDOR_ID 0x1af4
 #define VDPDK_PCI_DEVICE_ID 0x10f8
 /** Network controller, Ethernet. */
@@ -84,7 +83,7 @@ static_assert(VDPDK_REG_TX_DOORBELL(VDPDK_QUEUE_PAIRS_MAX) <= VDPDK_BAR_SIGNAL_B
 #define VDPDK_STATUS_FAILED UINT32_C(0x0100)
 /** The operator takes the device away: the connection closes soon. */
 #define VDPDK_STATUS_REMOVED UINT32_C(0x0200)
-/** A reset is under way: the guest's memory may still be reached. Cleared within a second. */
+/** A reset is under way: the guest's memory may still be reached. Cleared when it no longer is. */
 #define VDPDK_STATUS_RESETTING UINT32_C(0x0400)
 
 /** RING_SIZES: the largest and the recommended number of slots, as powers of two. */

@@ -65,7 +65,7 @@
 
 /* --- INFO_GET --- */
 
-/** What the device grants; fixed between two resets. */
+/** What the device grants; fixed between two resets, but for mtu and mac. */
 struct vdpdk_info {
 	uint16_t n_queue_pairs;
 	uint16_t mtu_min, mtu_max, mtu; /* bytes of layer 3; mtu: in force now */
@@ -128,7 +128,10 @@ struct vdpdk_stats_get {
 	uint32_t reserved;
 };
 
-/** Since the last reset of device or statistics. Rx and Tx are the guest's. */
+/**
+ * Since the last reset of device or statistics. Rx and Tx are the guest's. A host that never drops
+ * for a reason leaves its counter 0: frames that find no buffer, say, may stay where they are.
+ */
 struct vdpdk_queue_stats {
 	uint64_t rx_frames, rx_bytes;
 	uint64_t rx_no_buffer; /* dropped: fewer buffers posted than the frame needed */

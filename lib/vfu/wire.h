@@ -20,7 +20,7 @@
 
 /** Ours as a receiver; also QEMU's upper bound for what it accepts of a server. */
 #define NMX_VFU_MSG_FDS_MAX 16
-/** The kernel's bound on descriptors in one message: what our client is ready to receive. */
+/** Of one reply: what our client is ready to receive; the kernel allows 253 in a message. */
 #define NMX_VFU_REPLY_FDS_MAX 128
 /** Data of one REGION_READ or REGION_WRITE. No region of a vDPDK device is larger than a page. */
 #define NMX_VFU_DATA_BYTES_MAX 65536

@@ -78,7 +78,7 @@ def test_guest_survives_the_death_of_its_host(rig):
     assert guest.xstats(0)["sessions"] == 4
     assert guest.text().count("the host is gone") == 3
     assert guest.text().count("the host is back") == 3
-    # A second later nothing is held back any more.
+    # The host has let go: nothing is held back any more.
     wait_until(lambda: guest.xstats(0)["mbufs_in_quarantine"] == 0, "an empty quarantine")
 
 

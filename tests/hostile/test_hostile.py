@@ -321,8 +321,7 @@ def test_unmapped_ring_stops_its_queue(scene):
 
 def test_memory_truncated_under_load(scene):
     guest = scene.light_guest()
-    # Its own accesses would end it: it sleeps while its memory goes. The file was made without
-    # MFD_ALLOW_SEALING, so the host couldn't hold it.
+    # Its own accesses would end it: it sleeps while its memory goes.
     guest.process.send_signal(signal.SIGSTOP)
     files = [f"/proc/{guest.pid}/fd/{name}" for name in os.listdir(f"/proc/{guest.pid}/fd")]
     memory = [path for path in files if "nmx-test-guest" in os.readlink(path)]

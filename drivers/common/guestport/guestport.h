@@ -44,14 +44,14 @@ struct nmx_guestport_config {
 	uint16_t n_queue_pairs; /* 1 to VDPDK_QUEUE_PAIRS_MAX */
 	uint8_t mac[6];         /* the guest's, until it sets another */
 	uint64_t mem_bytes_max; /* that a guest may map */
-	/** The guest came or went. Any thread that may call into the port; lock not held. */
+	/** The guest came or went. The control thread, its lock not held: may call into the port. */
 	void (*link_changed)(void *context);
 	void *context;
 };
 
 /** Why a frame didn't get to the guest. */
 enum nmx_to_guest_drop {
-	NMX_TO_GUEST_NO_QUEUE,  /* the guest hasn't started the queue */
+	NMX_TO_GUEST_NO_QUEUE,  /* the guest hasn't started the queue, or it is in error */
 	NMX_TO_GUEST_TOO_LONG,  /* longer than its buffers, or than its MTU allows */
 	NMX_TO_GUEST_MALFORMED, /* mbuf lengths contradict each other, or under 14 bytes */
 	NMX_TO_GUEST_DROPS
@@ -116,10 +116,11 @@ struct nmx_to_guest *nmx_guestport_get_to_guest(struct nmx_guestport *port, uint
 /**
  * Give frames to the guest.
  *
- * @return frames consumed: delivered, or dropped with a counter. The others found no posted buffer
- *         and stay the caller's, who may try again or drop them
+ * @return frames consumed: delivered, or dropped with a counter. The others found no posted buffer,
+ *         or a fault of the guest's, and stay the caller's, who may try again or drop them
  *
- * Context: data thread. Doesn't wait, lock or allocate; at most one system call, to signal.
+ * Context: data thread. Doesn't wait or allocate; to signal, and to report a fault, it makes a
+ * system call, the first round a lock that the port's queues share.
  */
 uint16_t nmx_guestport_send(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n);
 

@@ -184,7 +184,6 @@ struct vdpdk_port {
 	uint32_t ring_max_log2, ring_recommended_log2;
 	struct vdpdk_control_area *area;
 	uint32_t submit_seq; /* of slot 0, the only one used: `lock` allows one request */
-	uint32_t n_queue_errors;
 	struct vdpdk_quarantine quarantine;
 
 	struct rte_eth_link link; /* as the device says */

@@ -12,7 +12,7 @@
 #include "vdpdk.h"
 #include "vdpdk_transport.h"
 
-/** A reset takes a second at most, says the device; this is for a host without a processor. */
+/** A reset lasts as long as a burst of the host; this is for a host without a processor. */
 #define RESET_NS (5 * NMX_NS_PER_S)
 /** How long an answer is waited for without sleeping; most need no more. */
 #define SPIN_NS  (50 * NMX_NS_PER_US)
@@ -113,7 +113,6 @@ run_device(struct vdpdk_port *port)
 
 	memset(port->area, 0, sizeof(*port->area));
 	port->submit_seq = 0;
-	port->n_queue_errors = 0;
 	ret = write_register(port, VDPDK_REG_CONTROL_AREA_LOW, (uint32_t)area);
 	if (ret == 0)
 		ret = write_register(port, VDPDK_REG_CONTROL_AREA_HIGH, (uint32_t)(area >> 32));
