@@ -9,8 +9,8 @@
  *
  * A call sends its request and waits for the reply, with a time-out. Maps are sent in a pipeline,
  * since there may be thousands. After an error of the stream (no reply in time, a reply that isn't
- * one, end of file) its sending side is shut down, the client is *broken*, and every further call returns
- * -ENOTCONN at once. An error that the server answers with breaks nothing.
+ * one, end of file) its sending side is shut down, the client is *broken*, and every further call
+ * returns -ENOTCONN at once. An error that the server answers with breaks nothing.
  *
  * No call but nmx_vfu_create_client() allocates memory: a driver calls from inside its allocator's
  * callbacks. One thread at a time. Source: QEMU's docs/interop/vfio-user.rst.

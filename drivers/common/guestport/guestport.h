@@ -44,7 +44,8 @@ struct nmx_guestport_config {
 	uint16_t n_queue_pairs; /* 1 to VDPDK_QUEUE_PAIRS_MAX */
 	uint8_t mac[6];         /* the guest's, until it sets another */
 	uint64_t mem_bytes_max; /* that a guest may map */
-	/** The guest came or went. The control thread, its lock not held: may call into the port. */
+	/** The guest came or went. The control thread, its lock not held: may call into the port.
+	 */
 	void (*link_changed)(void *context);
 	void *context;
 };
