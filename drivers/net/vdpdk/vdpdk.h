@@ -39,6 +39,7 @@
 
 #include "abi/vdpdk.h"
 #include "lib/base/bracket.h"
+#include "lib/dpdk/counters.h"
 #include "lib/ring/ring_event.h"
 #include "lib/ring/ring_guest.h"
 
@@ -134,7 +135,8 @@ struct vdpdk_rx_queue {
 
 struct vdpdk_tx_queue {
 	struct vdpdk_queue common;
-	bool fast_free; /* all mbufs of one pool, unshared, single segments */
+	bool fast_free;    /* all mbufs of one pool, unshared, single segments */
+	uint64_t offloads; /* RTE_ETH_TX_OFFLOAD_* as set up */
 	struct rte_mempool *bounce_pool;
 	uintptr_t reachable_start,
 		reachable_bytes; /* memory that the device reaches: the last hit */
@@ -189,7 +191,8 @@ struct vdpdk_port {
 	struct rte_eth_link link; /* as the device says */
 	atomic_bool lost;         /* the connection is known to be gone */
 	uint64_t sessions, timeouts, faults;
-	uint64_t kept; /* mbufs that the device never gave back */
+	uint64_t kept;                   /* mbufs that the device never gave back */
+	struct nmx_dpdk_counters served; /* to secondaries */
 
 	pthread_t thread;
 	bool has_thread;
@@ -203,6 +206,8 @@ struct vdpdk_port {
 
 /** Make the ethdev's port: first session, queues' descriptors, thread. Logs why it fails. */
 int vdpdk_init_port(struct rte_eth_dev *dev, const struct vdpdk_args *args);
+/** Of a secondary's view of the port. */
+extern const struct eth_dev_ops vdpdk_view_operations;
 
 /* vdpdk_queue.c: queues on the control side. */
 
@@ -240,6 +245,21 @@ int vdpdk_clean_up_tx(void *queue, uint32_t n);
 uint16_t vdpdk_prepare(void *queue, struct rte_mbuf **mbufs, uint16_t n);
 /** A device's breach, found by a burst: the queue stops until it is started anew. */
 void vdpdk_break_queue(struct vdpdk_queue *queue);
+
+/* vdpdk_info.c: what a program may ask about a queue. */
+
+void vdpdk_get_rx_info(struct rte_eth_dev *dev, uint16_t index, struct rte_eth_rxq_info *info);
+void vdpdk_get_tx_info(struct rte_eth_dev *dev, uint16_t index, struct rte_eth_txq_info *info);
+int vdpdk_get_rx_burst_mode(
+	struct rte_eth_dev *dev, uint16_t index, struct rte_eth_burst_mode *mode);
+int vdpdk_get_tx_burst_mode(
+	struct rte_eth_dev *dev, uint16_t index, struct rte_eth_burst_mode *mode);
+/** Slots that the device has filled, and the program hasn't received. Data thread. */
+uint32_t vdpdk_count_received(void *queue);
+/** RTE_ETH_RX_DESC_* of the slot `offset` behind the next one to be received. Data thread. */
+int vdpdk_get_rx_status(void *queue, uint16_t offset);
+/** RTE_ETH_TX_DESC_* of the slot `offset` behind the next one to be filled. Data thread. */
+int vdpdk_get_tx_status(void *queue, uint16_t offset);
 
 /* vdpdk_bounce.c: frames in memory that the device can't reach. */
 
@@ -303,8 +323,10 @@ void vdpdk_wake_thread(struct vdpdk_port *port);
 /** The link as ethdev shall show it. @return 0 if it changed */
 int vdpdk_update_link(struct rte_eth_dev *dev, int wait);
 
-/* vdpdk_stats.c */
+/* vdpdk_stats.c: in secondaries, too. */
 
+/** Answer secondaries from now on; nmx_dpdk_end_counters(&port->served) ends that. */
+void vdpdk_serve_counters(struct vdpdk_port *port);
 int vdpdk_get_stats(struct rte_eth_dev *dev, struct rte_eth_stats *stats);
 int vdpdk_reset_stats(struct rte_eth_dev *dev);
 int vdpdk_get_xstats(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n);

@@ -14,6 +14,7 @@
 
 #include "lib/dpdk/compat.h"
 #include "lib/dpdk/devargs.h"
+#include "lib/dpdk/vdev_port.h"
 #include "vdpdk.h"
 
 #define ARG_PATH   "path"
@@ -90,18 +91,26 @@ parse_args(const char *text, struct vdpdk_args *args)
 }
 
 static int
-check_process(void)
+check_release(void)
 {
 	if (!nmx_dpdk_is_built_for()) {
 		VDPDK_LOG(ERR, "built for DPDK " NMX_DPDK_BUILT_FOR ", but this is %s; rebuild",
 			rte_version());
 		return -ENOTSUP;
 	}
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
-		VDPDK_LOG(ERR, "secondary processes aren't supported yet; use the primary");
-		return -ENOTSUP;
-	}
 	return 0;
+}
+
+/** A secondary process: the port is there, made by the primary. */
+static int
+attach_view(struct rte_vdev_device *vdev)
+{
+	int ret = nmx_dpdk_attach_view(vdev, &vdpdk_view_operations);
+
+	if (ret != 0)
+		VDPDK_LOG(ERR, "the primary has no port %s; let it make the port first",
+			rte_vdev_device_name(vdev));
+	return ret;
 }
 
 static int
@@ -109,8 +118,10 @@ probe(struct rte_vdev_device *vdev)
 {
 	struct vdpdk_args args;
 	struct rte_eth_dev *dev;
-	int ret = check_process();
+	int ret = check_release();
 
+	if (ret == 0 && rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return attach_view(vdev);
 	if (ret == 0)
 		ret = parse_args(rte_vdev_device_args(vdev), &args);
 	if (ret != 0)
@@ -129,22 +140,9 @@ probe(struct rte_vdev_device *vdev)
 	return ret;
 }
 
-static int
-remove_port(struct rte_vdev_device *vdev)
-{
-	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
-	int ret = 0;
-
-	if (dev == NULL)
-		return 0; /* the program has closed it */
-	if (dev->data->dev_started)
-		ret = rte_eth_dev_stop(dev->data->port_id);
-	return ret == 0 ? rte_eth_dev_close(dev->data->port_id) : ret;
-}
-
 static struct rte_vdev_driver driver = {
 	.probe = probe,
-	.remove = remove_port,
+	.remove = nmx_dpdk_remove_port,
 };
 
 RTE_PMD_REGISTER_VDEV(net_vdpdk, driver);

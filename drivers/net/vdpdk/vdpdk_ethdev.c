@@ -15,6 +15,7 @@
 
 #include "lib/base/fd.h"
 #include "lib/dpdk/interrupts.h"
+#include "lib/dpdk/vdev_port.h"
 #include "vdpdk.h"
 #include "vdpdk_transport.h"
 
@@ -129,8 +130,7 @@ close_port(struct rte_eth_dev *dev)
 {
 	struct vdpdk_port *port = get_port(dev);
 
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
-		return 0;
+	nmx_dpdk_end_counters(&port->served);
 	vdpdk_unwatch_memory(port);
 	vdpdk_stop_thread(port);
 	end_session(port);
@@ -163,10 +163,11 @@ reset(struct rte_eth_dev *dev)
 
 /* --- What the port is --- */
 
+/** Without the lock: a number may be of the session before. */
 static int
-get_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
+get_view_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 {
-	struct vdpdk_port *port = get_port(dev);
+	const struct vdpdk_port *port = get_port(dev);
 	const struct rte_eth_desc_lim limits = {
 		.nb_max = (uint16_t)(1u << port->ring_max_log2),
 		.nb_min = VDPDK_RING_SLOTS_MIN,
@@ -175,7 +176,6 @@ get_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 		.nb_mtu_seg_max = VDPDK_TX_SEGMENTS_MAX,
 	};
 
-	pthread_mutex_lock(&port->lock);
 	info->max_rx_queues = info->max_tx_queues = port->n_queue_pairs;
 	info->max_mac_addrs = 1;
 	info->min_rx_bufsize = RTE_ETHER_MIN_LEN;
@@ -193,8 +193,19 @@ get_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 		(uint16_t)(1u << port->ring_recommended_log2);
 	info->default_rxportconf.nb_queues = info->default_txportconf.nb_queues = 1;
 	info->speed_capa = RTE_ETH_LINK_SPEED_10G;
-	pthread_mutex_unlock(&port->lock);
 	return 0;
+}
+
+static int
+get_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
+{
+	struct vdpdk_port *port = get_port(dev);
+	int ret;
+
+	pthread_mutex_lock(&port->lock);
+	ret = get_view_info(dev, info);
+	pthread_mutex_unlock(&port->lock);
+	return ret;
 }
 
 static int
@@ -239,6 +250,14 @@ set_mac(struct rte_eth_dev *dev, struct rte_ether_addr *mac)
 	return ret;
 }
 
+/** The device filters nothing: what the host forwards is received, and that can't be changed. */
+static int
+receive_all(struct rte_eth_dev *dev)
+{
+	(void)dev;
+	return 0;
+}
+
 static const struct eth_dev_ops operations = {
 	.dev_configure = configure,
 	.dev_start = start,
@@ -249,11 +268,17 @@ static const struct eth_dev_ops operations = {
 	.link_update = vdpdk_update_link,
 	.mtu_set = set_mtu,
 	.mac_addr_set = set_mac,
+	.promiscuous_enable = receive_all,
+	.allmulticast_enable = receive_all,
 	.rx_queue_setup = vdpdk_set_up_rx_queue,
 	.rx_queue_release = vdpdk_release_rx_queue,
 	.tx_queue_setup = vdpdk_set_up_tx_queue,
 	.tx_queue_release = vdpdk_release_tx_queue,
 	.tx_done_cleanup = vdpdk_clean_up_tx,
+	.rxq_info_get = vdpdk_get_rx_info,
+	.txq_info_get = vdpdk_get_tx_info,
+	.rx_burst_mode_get = vdpdk_get_rx_burst_mode,
+	.tx_burst_mode_get = vdpdk_get_tx_burst_mode,
 	.rx_queue_intr_enable = vdpdk_enable_rx_interrupt,
 	.rx_queue_intr_disable = vdpdk_disable_rx_interrupt,
 	.stats_get = vdpdk_get_stats,
@@ -261,6 +286,22 @@ static const struct eth_dev_ops operations = {
 	.xstats_get = vdpdk_get_xstats,
 	.xstats_get_names = vdpdk_get_xstats_names,
 	.xstats_reset = vdpdk_reset_stats,
+};
+
+/* --- A secondary's view --- */
+
+/** What changes the port, and what needs its lock, is the primary's. */
+const struct eth_dev_ops vdpdk_view_operations = {
+	.dev_close = nmx_dpdk_close_view,
+	.link_update = nmx_dpdk_keep_link,
+	.rxq_info_get = vdpdk_get_rx_info,
+	.txq_info_get = vdpdk_get_tx_info,
+	.rx_burst_mode_get = vdpdk_get_rx_burst_mode,
+	.tx_burst_mode_get = vdpdk_get_tx_burst_mode,
+	.dev_infos_get = get_view_info,
+	.stats_get = vdpdk_get_stats,
+	.xstats_get = vdpdk_get_xstats,
+	.xstats_get_names = vdpdk_get_xstats_names,
 };
 
 /* --- Making the port --- */
@@ -353,6 +394,13 @@ vdpdk_init_port(struct rte_eth_dev *dev, const struct vdpdk_args *args)
 	dev->rx_pkt_burst = vdpdk_receive;
 	dev->tx_pkt_burst = vdpdk_transmit;
 	dev->tx_pkt_prepare = vdpdk_prepare;
+	dev->rx_queue_count = vdpdk_count_received;
+	dev->rx_descriptor_status = vdpdk_get_rx_status;
+	dev->tx_descriptor_status = vdpdk_get_tx_status;
+	/* What is so from the beginning, and stays. */
+	dev->data->promiscuous = 1;
+	dev->data->all_multicast = 1;
+	vdpdk_serve_counters(get_port(dev));
 	dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
 	vdpdk_update_link(dev, 0);
 	return 0;

@@ -165,6 +165,7 @@ vdpdk_set_up_tx_queue(struct rte_eth_dev *dev, uint16_t index, uint16_t n_slots,
 		rte_free(queue);
 		return ret;
 	}
+	queue->offloads = offloads;
 	queue->fast_free = (offloads & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE) != 0;
 	dev->data->tx_queues[index] = queue;
 	pthread_mutex_lock(&port->lock);

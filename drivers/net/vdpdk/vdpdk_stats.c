@@ -4,16 +4,32 @@
 
 /** Counters: the driver's own, and those that only the device has. */
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "vdpdk.h"
 
-/** The device's counters, summed over queues. */
-struct device_counters {
-	uint64_t rx_no_buffer, rx_too_long, rx_errors;
-	uint64_t tx_too_long, tx_denied, tx_errors;
+/** Name of the messages by which secondaries ask. */
+#define COUNTERS "net_vdpdk_counters"
+
+/** What only the primary can tell: sums over the device's queues, and the port's own numbers. */
+enum number {
+	RX_NO_BUFFER,
+	RX_TOO_LONG,
+	RX_ERRORS,
+	TX_TOO_LONG,
+	TX_DENIED,
+	TX_ERRORS,
+	SESSIONS,
+	TIMEOUTS,
+	FAULTS,
+	KEPT,
+	IN_QUARANTINE,
+	N_NUMBERS
 };
+
+static_assert(N_NUMBERS <= NMX_DPDK_COUNTERS_MAX, "secondaries ask for all at once");
 
 static struct vdpdk_port *
 get_port(const struct rte_eth_dev *dev)
@@ -22,22 +38,20 @@ get_port(const struct rte_eth_dev *dev)
 }
 
 static void
-add_device_queue(struct device_counters *sum, const struct vdpdk_queue_stats *queue)
+add_device_queue(uint64_t *numbers, const struct vdpdk_queue_stats *queue)
 {
-	sum->rx_no_buffer += queue->rx_no_buffer;
-	sum->rx_too_long += queue->rx_too_long;
-	sum->rx_errors += queue->rx_errors;
-	sum->tx_too_long += queue->tx_too_long;
-	sum->tx_denied += queue->tx_denied;
-	sum->tx_errors += queue->tx_errors;
+	numbers[RX_NO_BUFFER] += queue->rx_no_buffer;
+	numbers[RX_TOO_LONG] += queue->rx_too_long;
+	numbers[RX_ERRORS] += queue->rx_errors;
+	numbers[TX_TOO_LONG] += queue->tx_too_long;
+	numbers[TX_DENIED] += queue->tx_denied;
+	numbers[TX_ERRORS] += queue->tx_errors;
 }
 
-/** Ask the device; without one all are 0, as its counters begin anew with each session. */
+/** Ask the device; without one nothing is added, as its counters begin anew with each session. */
 static void
-read_device(struct vdpdk_port *port, struct device_counters *sum)
+add_device(struct vdpdk_port *port, uint64_t *numbers)
 {
-	memset(sum, 0, sizeof(*sum));
-	pthread_mutex_lock(&port->lock);
 	for (uint32_t q = 0; port->up && q < port->n_queue_pairs; q += VDPDK_STATS_QUEUES) {
 		const struct vdpdk_stats_get get = { .first_queue = q };
 		struct vdpdk_stats stats;
@@ -47,9 +61,45 @@ read_device(struct vdpdk_port *port, struct device_counters *sum)
 			stats.n_queues > VDPDK_STATS_QUEUES)
 			break;
 		for (uint32_t i = 0; i < stats.n_queues; i++)
-			add_device_queue(sum, &stats.queue[i]);
+			add_device_queue(numbers, &stats.queue[i]);
 	}
+}
+
+/** Fill in N_NUMBERS. Primary, any thread. */
+static void
+read_port(void *context, uint64_t *numbers)
+{
+	struct vdpdk_port *port = context;
+
+	memset(numbers, 0, N_NUMBERS * sizeof(*numbers));
+	pthread_mutex_lock(&port->lock);
+	add_device(port, numbers);
+	numbers[SESSIONS] = port->sessions;
+	numbers[TIMEOUTS] = port->timeouts;
+	numbers[FAULTS] = port->faults;
+	numbers[KEPT] = port->kept;
+	numbers[IN_QUARANTINE] = port->quarantine.n;
 	pthread_mutex_unlock(&port->lock);
+}
+
+/** Fill in N_NUMBERS, in whatever process. @return 0; -errno: the primary doesn't answer */
+static int
+get_numbers(const struct rte_eth_dev *dev, uint64_t *numbers)
+{
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return nmx_dpdk_ask_counters(COUNTERS, dev->data->name, numbers, N_NUMBERS);
+	read_port(get_port(dev), numbers);
+	return 0;
+}
+
+void
+vdpdk_serve_counters(struct vdpdk_port *port)
+{
+	port->served.port = port->name;
+	port->served.n = N_NUMBERS;
+	port->served.read = read_port;
+	port->served.context = port;
+	nmx_dpdk_serve_counters(COUNTERS, &port->served);
 }
 
 static void
@@ -86,7 +136,8 @@ add_tx_queue(const struct vdpdk_tx_queue *queue, uint16_t q, struct rte_eth_stat
 int
 vdpdk_get_stats(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
 {
-	struct device_counters device;
+	uint64_t numbers[N_NUMBERS];
+	int ret;
 
 	for (uint16_t q = 0; q < dev->data->nb_rx_queues; q++)
 		if (dev->data->rx_queues[q] != NULL)
@@ -94,11 +145,11 @@ vdpdk_get_stats(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
 	for (uint16_t q = 0; q < dev->data->nb_tx_queues; q++)
 		if (dev->data->tx_queues[q] != NULL)
 			add_tx_queue(dev->data->tx_queues[q], q, stats);
-	read_device(get_port(dev), &device);
-	stats->imissed = device.rx_no_buffer;
-	stats->ierrors = device.rx_too_long + device.rx_errors;
-	stats->oerrors += device.tx_too_long + device.tx_denied + device.tx_errors;
-	return 0;
+	ret = get_numbers(dev, numbers);
+	stats->imissed = numbers[RX_NO_BUFFER];
+	stats->ierrors = numbers[RX_TOO_LONG] + numbers[RX_ERRORS];
+	stats->oerrors += numbers[TX_TOO_LONG] + numbers[TX_DENIED] + numbers[TX_ERRORS];
+	return ret;
 }
 
 int
@@ -168,34 +219,34 @@ sum_tx(const struct rte_eth_dev *dev, struct vdpdk_tx_counters *sum)
 int
 vdpdk_get_xstats(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n)
 {
-	struct vdpdk_port *port = get_port(dev);
-	struct device_counters device;
+	uint64_t numbers[N_NUMBERS];
 	struct vdpdk_tx_counters tx;
+	int ret;
 
 	if (xstats == NULL || n < RTE_DIM(names))
 		return RTE_DIM(names);
-	read_device(port, &device);
+	ret = get_numbers(dev, numbers);
+	if (ret != 0)
+		return ret;
 	sum_tx(dev, &tx);
-	pthread_mutex_lock(&port->lock);
 	const uint64_t values[RTE_DIM(names)] = {
-		device.rx_no_buffer,
-		device.rx_too_long,
-		device.rx_errors,
-		device.tx_too_long,
-		device.tx_denied,
-		device.tx_errors,
+		numbers[RX_NO_BUFFER],
+		numbers[RX_TOO_LONG],
+		numbers[RX_ERRORS],
+		numbers[TX_TOO_LONG],
+		numbers[TX_DENIED],
+		numbers[TX_ERRORS],
 		tx.drops[VDPDK_TX_ZERO_LENGTH],
 		tx.drops[VDPDK_TX_MALFORMED],
 		tx.bounced,
 		tx.doorbells,
 		tx.lost,
-		port->sessions,
-		port->timeouts,
-		port->faults,
-		port->kept,
-		port->quarantine.n,
+		numbers[SESSIONS],
+		numbers[TIMEOUTS],
+		numbers[FAULTS],
+		numbers[KEPT],
+		numbers[IN_QUARANTINE],
 	};
-	pthread_mutex_unlock(&port->lock);
 	for (unsigned int i = 0; i < RTE_DIM(names); i++) {
 		xstats[i].id = i;
 		xstats[i].value = values[i];

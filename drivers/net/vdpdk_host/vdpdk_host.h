@@ -16,6 +16,7 @@
 #include <rte_spinlock.h>
 
 #include "drivers/common/guestport/guestport.h"
+#include "lib/dpdk/counters.h"
 
 extern int vdpdk_host_logtype;
 
@@ -38,6 +39,7 @@ struct vdpdk_host_port {
 	/* Ethdev's statistics count from here. */
 	struct nmx_to_guest_counters *to_base;
 	struct nmx_from_guest_counters *from_base;
+	struct nmx_dpdk_counters served; /* to secondaries */
 };
 
 /* vdpdk_host_args.c */
@@ -49,9 +51,13 @@ int vdpdk_host_parse_args(const char *text, struct vdpdk_host_args *args);
 
 /** Fill in an allocated ethdev. @return 0; -errno after one logged sentence */
 int vdpdk_host_init_port(struct rte_eth_dev *dev, const struct vdpdk_host_args *args);
+/** Of a secondary's view of the port. */
+extern const struct eth_dev_ops vdpdk_host_view_operations;
 
-/* vdpdk_host_stats.c */
+/* vdpdk_host_stats.c: in secondaries, too. */
 
+/** Answer secondaries from now on; nmx_dpdk_end_counters(&port->served) ends that. */
+void vdpdk_host_serve_counters(struct rte_eth_dev *dev);
 int vdpdk_host_get_stats(struct rte_eth_dev *dev, struct rte_eth_stats *stats);
 int vdpdk_host_reset_stats(struct rte_eth_dev *dev);
 int vdpdk_host_get_xstats(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n);

@@ -15,6 +15,7 @@
 #include "abi/vdpdk_device.h"
 #include "lib/dpdk/compat.h"
 #include "lib/dpdk/devargs.h"
+#include "lib/dpdk/vdev_port.h"
 #include "vdpdk_host.h"
 
 #define ARG_PATH    "path"
@@ -109,6 +110,18 @@ vdpdk_host_parse_args(const char *text, struct vdpdk_host_args *args)
 	return ret;
 }
 
+/** A secondary process: the port is there, made by the primary. */
+static int
+attach_view(struct rte_vdev_device *vdev)
+{
+	int ret = nmx_dpdk_attach_view(vdev, &vdpdk_host_view_operations);
+
+	if (ret != 0)
+		HOST_LOG(ERR, "the primary has no port %s; let it make the port first",
+			rte_vdev_device_name(vdev));
+	return ret;
+}
+
 static int
 probe(struct rte_vdev_device *vdev)
 {
@@ -121,10 +134,8 @@ probe(struct rte_vdev_device *vdev)
 			rte_version());
 		return -ENOTSUP;
 	}
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
-		HOST_LOG(ERR, "secondary processes aren't supported yet; use the primary");
-		return -ENOTSUP;
-	}
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return attach_view(vdev);
 	ret = vdpdk_host_parse_args(rte_vdev_device_args(vdev), &args);
 	if (ret != 0)
 		return ret;
@@ -143,22 +154,9 @@ probe(struct rte_vdev_device *vdev)
 	return ret;
 }
 
-static int
-remove_port(struct rte_vdev_device *vdev)
-{
-	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
-	int ret = 0;
-
-	if (dev == NULL)
-		return 0; /* the program has closed it */
-	if (dev->data->dev_started)
-		ret = rte_eth_dev_stop(dev->data->port_id);
-	return ret == 0 ? rte_eth_dev_close(dev->data->port_id) : ret;
-}
-
 static struct rte_vdev_driver driver = {
 	.probe = probe,
-	.remove = remove_port,
+	.remove = nmx_dpdk_remove_port,
 };
 
 RTE_PMD_REGISTER_VDEV(net_vdpdk_host, driver);

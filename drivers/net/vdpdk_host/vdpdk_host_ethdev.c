@@ -9,6 +9,7 @@
 #include <rte_malloc.h>
 
 #include "lib/dpdk/interrupts.h"
+#include "lib/dpdk/vdev_port.h"
 #include "vdpdk_host.h"
 
 /** A memory port has no ring of its own; the number that programs ask for means nothing. */
@@ -108,8 +109,7 @@ close_port(struct rte_eth_dev *dev)
 {
 	struct vdpdk_host_port *port = get_port(dev);
 
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
-		return 0;
+	nmx_dpdk_end_counters(&port->served);
 	nmx_guestport_destroy(port->guest);
 	port->guest = NULL;
 	rte_free(port->to_base);
@@ -238,6 +238,17 @@ static const struct eth_dev_ops operations = {
 	.xstats_reset = vdpdk_host_reset_stats,
 };
 
+/* --- A secondary's view --- */
+
+const struct eth_dev_ops vdpdk_host_view_operations = {
+	.dev_close = nmx_dpdk_close_view,
+	.dev_infos_get = get_info,
+	.link_update = nmx_dpdk_keep_link,
+	.stats_get = vdpdk_host_get_stats,
+	.xstats_get = vdpdk_host_get_xstats,
+	.xstats_get_names = vdpdk_host_get_xstats_names,
+};
+
 /* --- Making the port --- */
 
 /** A queue's wake descriptor as its interrupt: an epoll instance, which EAL must not read. */
@@ -320,6 +331,7 @@ vdpdk_host_init_port(struct rte_eth_dev *dev, const struct vdpdk_host_args *args
 	dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
 	dev->data->promiscuous = 1;
 	dev->data->all_multicast = 1;
+	vdpdk_host_serve_counters(dev);
 	update_link(dev, 0);
 	return 0;
 }

@@ -4,6 +4,7 @@
 
 /** Counters in ethdev's words: received is from the guest, transmitted is to the guest. */
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -100,6 +101,9 @@ vdpdk_host_reset_stats(struct rte_eth_dev *dev)
 
 /* --- Extended statistics: reasons, summed over queues, and the port's own counters --- */
 
+/** Name of the messages by which secondaries ask. */
+#define COUNTERS "net_vdpdk_host_counters"
+
 /** A counter and its place in its structure. */
 struct counter {
 	const char *name;
@@ -147,10 +151,47 @@ static const struct counter port_names[] = {
 
 #define N_XSTATS (RTE_DIM(to_names) + RTE_DIM(from_names) + RTE_DIM(port_names))
 
+static_assert(RTE_DIM(port_names) <= NMX_DPDK_COUNTERS_MAX, "secondaries ask for all at once");
+
 static uint64_t
 get_field(const void *structure, size_t offset)
 {
 	return *(const uint64_t *)((const uint8_t *)structure + offset);
+}
+
+/** Fill in the port's own counters, which are the control thread's. Primary, any thread. */
+static void
+read_port(void *context, uint64_t *numbers)
+{
+	const struct vdpdk_host_port *port = context;
+	struct nmx_guestport_counters counters;
+
+	nmx_guestport_get_counters(port->guest, &counters);
+	for (unsigned int i = 0; i < RTE_DIM(port_names); i++)
+		numbers[i] = get_field(&counters, port_names[i].offset);
+}
+
+/** The same in whatever process. @return 0; -errno: the primary doesn't answer */
+static int
+get_port_counters(const struct rte_eth_dev *dev, uint64_t *numbers)
+{
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return nmx_dpdk_ask_counters(
+			COUNTERS, dev->data->name, numbers, RTE_DIM(port_names));
+	read_port(dev->data->dev_private, numbers);
+	return 0;
+}
+
+void
+vdpdk_host_serve_counters(struct rte_eth_dev *dev)
+{
+	struct vdpdk_host_port *port = dev->data->dev_private;
+
+	port->served.port = dev->data->name;
+	port->served.n = RTE_DIM(port_names);
+	port->served.read = read_port;
+	port->served.context = port;
+	nmx_dpdk_serve_counters(COUNTERS, &port->served);
 }
 
 int
@@ -175,11 +216,15 @@ int
 vdpdk_host_get_xstats(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n)
 {
 	const struct vdpdk_host_port *port = get_port(dev);
-	struct nmx_guestport_counters counters;
+	uint64_t numbers[RTE_DIM(port_names)];
 	unsigned int at = 0;
+	int ret;
 
 	if (xstats == NULL || n < N_XSTATS)
 		return N_XSTATS;
+	ret = get_port_counters(dev, numbers);
+	if (ret != 0)
+		return ret;
 	for (unsigned int i = 0; i < N_XSTATS; i++) {
 		xstats[i].id = i;
 		xstats[i].value = 0;
@@ -196,8 +241,7 @@ vdpdk_host_get_xstats(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, uns
 		for (unsigned int i = 0; i < RTE_DIM(from_names); i++)
 			xstats[at++].value += get_field(&from, from_names[i].offset);
 	}
-	nmx_guestport_get_counters(port->guest, &counters);
 	for (unsigned int i = 0; i < RTE_DIM(port_names); i++)
-		xstats[at++].value = get_field(&counters, port_names[i].offset);
+		xstats[at++].value = numbers[i];
 	return N_XSTATS;
 }

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+#include "vdev_port.h"
+
+#include <errno.h>
+
+int
+nmx_dpdk_attach_view(struct rte_vdev_device *vdev, const struct eth_dev_ops *operations)
+{
+	struct rte_eth_dev *dev = rte_eth_dev_attach_secondary(rte_vdev_device_name(vdev));
+
+	if (dev == NULL)
+		return -ENODEV;
+	dev->device = &vdev->device;
+	dev->dev_ops = operations;
+	dev->rx_pkt_burst = rte_eth_pkt_burst_dummy;
+	dev->tx_pkt_burst = rte_eth_pkt_burst_dummy;
+	rte_eth_dev_probing_finish(dev);
+	return 0;
+}
+
+int
+nmx_dpdk_close_view(struct rte_eth_dev *dev)
+{
+	(void)dev;
+	return 0;
+}
+
+int
+nmx_dpdk_keep_link(struct rte_eth_dev *dev, int wait)
+{
+	(void)dev;
+	(void)wait;
+	return -1;
+}
+
+int
+nmx_dpdk_remove_port(struct rte_vdev_device *vdev)
+{
+	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
+	int ret = 0;
+
+	/* In a secondary the name stays when the port is closed here. */
+	if (dev == NULL || dev->state == RTE_ETH_DEV_UNUSED)
+		return 0;
+	if (rte_eal_process_type() == RTE_PROC_PRIMARY && dev->data->dev_started)
+		ret = rte_eth_dev_stop(dev->data->port_id);
+	return ret == 0 ? rte_eth_dev_close(dev->data->port_id) : ret;
+}
