@@ -9,7 +9,7 @@ import sys
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-for folder in ("e2e", "hostile"):
+for folder in (".", "e2e", "hostile"):
     sys.path.insert(0, os.path.join(HERE, folder))
 
 from rig import ROOT, Rig, remove_leftovers  # noqa: E402

@@ -123,6 +123,10 @@ class Rig:
         words = [f"net_tnic{number}", f"file={self.path(report)}"]
         return ",".join(words + [f"{key}={value}" for key, value in keys.items()])
 
+    def forget(self, program):
+        """It has ended; a test with thousands of them can't keep all."""
+        self.programs.remove(program)
+
     def report(self, report="stream"):
         return tnic_report.read(self.path(report))
 

@@ -3,9 +3,10 @@
 
 import os
 
+from lengths import get_length
 from rig import ROOT
 
-FRAMES = int(os.environ.get("NMX_INTERRUPT_FRAMES", "10000"))
+FRAMES = get_length("NMX_INTERRUPT_FRAMES")
 # One frame under way: the next is sent when this one is back, so a lost wake-up ends the stream.
 SINGLE = {"window": 1, "frames": FRAMES, "sizes": "60-200", "flows": 1}
 
@@ -18,7 +19,7 @@ def start_waiter(rig, side, vdev):
 
 
 def check(rig, waiter):
-    rig.check_stream(timeout=120)
+    rig.check_stream(timeout=60 + FRAMES // 1000)
     received, waits = waiter.expect(r"received (\d+) waits (\d+)", 30).groups()
     assert int(received) == FRAMES
     # It slept, and was woken, for nearly each; a few came two to a wake-up at most.

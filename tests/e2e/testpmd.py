@@ -114,6 +114,11 @@ class Program:
     def count_fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def read_status(self, name):
+        """A number of /proc/PID/status, in its unit there."""
+        with open(f"/proc/{self.pid}/status") as status:
+            return int(re.search(rf"^{name}:\s*(\d+)", status.read(), re.M).group(1))
+
     def count_maps(self):
         with open(f"/proc/{self.pid}/maps") as maps:
             return sum(1 for _ in maps)
@@ -171,3 +176,17 @@ class Guest(Program):
         if match.group(1) != b"ok":
             raise Failure(f"{line}: {match.group(0).decode()}")
         return match.group(2).decode().split()
+
+
+def check_counters(host, guest, stream):
+    """What each side counted is what the stream had, frame by frame and byte by byte."""
+    h, g = host.xstats(0), guest.xstats(0)
+    assert h["to_guest_frames"] == g["rx_good_packets"] == stream.sent
+    assert h["from_guest_frames"] == g["tx_good_packets"] == stream.received
+    assert h["to_guest_bytes"] == g["rx_good_bytes"]
+    assert h["from_guest_bytes"] == g["tx_good_bytes"]
+    for stats in (h, g):
+        wrong = {name: value for name, value in stats.items()
+                 if value and ("drop" in name or "error" in name or "fault" in name
+                               or "device_" in name or "lost" in name or "kept" in name)}
+        assert wrong == {}

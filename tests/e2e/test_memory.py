@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""EAL's memory modes on either side, and memory that grows and shrinks."""
+
+import os
+
+import pytest
+
+from lengths import get_length
+from rig import ROOT
+from testpmd import check_counters
+
+CHURNS = get_length("NMX_CHURNS")
+STREAM = {"window": 32, "frames": 5000, "sizes": "60-9000", "segments": "1-8", "flows": 64}
+ENDLESS = {"window": 64, "sizes": "60-1514", "segments": "1-3", "flows": 16}
+
+MODES = {
+    "default": [],
+    "no-huge": ["--no-huge", "-m", "1024"],
+    "in-memory": ["--in-memory"],
+    "single-file": ["--single-file-segments"],
+    "legacy": ["--legacy-mem", "-m", "512"],  # without -m the first takes every page there is
+    "unlink": ["--huge-unlink"],
+}
+# Where EAL's memory can change while a program runs.
+DYNAMIC = ["default", "in-memory", "single-file", "unlink"]
+
+
+def need_pages(rig, mode):
+    if mode != "no-huge" and "--no-huge" in rig.eal("host", []):
+        pytest.skip("no huge pages on this machine")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_stock_testpmd_works_with_no_other_eal_flags(rig, mode):
+    """As a user starts it: only -d, --vdev and --file-prefix, and one memory mode."""
+    need_pages(rig, mode)
+    host = rig.host(rig.tnic(**STREAM), eal=MODES[mode], bare=True)
+    guest = rig.guest(eal=MODES[mode], bare=True, args=["--auto-start"])
+    host.command("start")
+    check_counters(host, guest, rig.check_stream())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_guest_of_any_mode_works_with_a_host_of_the_default(rig, mode):
+    need_pages(rig, mode)
+    host = rig.host(rig.tnic(**STREAM))
+    guest = rig.guest(eal=MODES[mode], args=["--auto-start"])
+    host.command("start")
+    check_counters(host, guest, rig.check_stream())
+
+
+@pytest.mark.parametrize("mode", DYNAMIC)
+def test_memory_that_comes_and_goes_under_load_stays_mapped(rig, mode):
+    """A program's pools grow and shrink EAL's memory, and what is new is sent from at once."""
+    need_pages(rig, mode)
+    host = rig.host(rig.tnic(**ENDLESS))
+    binary = os.path.join(ROOT, "build/bin/nmx-churn")
+    churn = rig.program("churn", [
+        binary, *rig.eal("guest", [f"net_vdpdk0,path={rig.path('g0')}"]), *MODES[mode], "--",
+        str(CHURNS)])
+    churn.expect("running", 30)
+    host.command("start")
+    maps = set()
+    while b"rounds" not in churn.said:
+        maps.add(host.count_maps())
+        churn.pump(0.005)
+        assert churn.process.poll() is None and b"stopped" not in churn.said, churn.tail()
+    copied = int(churn.expect(rf"rounds {CHURNS} copied (\d+)").group(1))
+    assert max(maps) > min(maps), "EAL's memory never changed: this test has tested nothing"
+    assert copied > 100 * CHURNS
+    assert [line for line in rig.report().verdict() if "ended" not in line] == []
+    assert host.xstats(0)["guest_queue_faults"] == 0
+    assert host.xstats(0)["guest_sessions"] == 1

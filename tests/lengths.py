@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+How long the long tests are: in `make test`, and whole, in `make soak`.
+
+Each has one parameter, an environment variable; without it a test is short.
+"""
+
+import dataclasses
+import os
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """A long test's parameter, and what it counts."""
+
+    variable: str
+    short: int
+    full: int
+    what: str
+    tests: str  # pytest's arguments; of `devtools/fuzz` none
+    minutes: int  # the full length takes less
+
+    def get(self):
+        return int(os.environ.get(self.variable, self.short))
+
+
+LENGTHS = [
+    Length("NMX_FRAMES", 100_000, 10_000_000, "audited frames of all sizes, each way of passing",
+           "tests/e2e/test_traffic.py -k stream_is_clean or back_is_clean", 20),
+    Length("NMX_KILLS", 20, 200, "kills of a guest under a forwarding host",
+           "tests/e2e/test_life.py -k killed_light_guests", 10),
+    Length("NMX_HOST_KILLS", 3, 100, "kills of a host beside a forwarding guest",
+           "tests/e2e/test_life.py -k survives_the_death", 20),
+    Length("NMX_INTERRUPT_FRAMES", 10_000, 1_000_000, "single frames by interrupt, none lost",
+           "tests/e2e/test_interrupts.py -k woken_for_each", 40),
+    Length("NMX_RECONNECTS", 10, 1000, "reconnects under a forwarding program",
+           "tests/e2e/test_life.py -k reconnects", 20),
+    Length("NMX_CHURNS", 30, 300, "times that a guest's memory grows and shrinks under load",
+           "tests/e2e/test_memory.py -k comes_and_goes", 10),
+    Length("FUZZ_SECONDS", 60, 300, "seconds of each fuzz target", "", 20),
+]
+
+
+def get_length(variable):
+    """The length that a test has now."""
+    return next(length for length in LENGTHS if length.variable == variable).get()
