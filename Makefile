@@ -2,7 +2,7 @@
 
 # Verbs only: each calls scripts, meson does the building. `make` alone lists them.
 
-.PHONY: help build unit e2e fuzz asan lint test demo clean-demo clean
+.PHONY: help build unit e2e fuzz asan lint test soak mutants install demo clean-demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -27,6 +27,15 @@ lint: ## format, layers, sizes, headers, forbidden tokens
 
 test: ## unit, asan, fuzz, e2e; the last line counts
 	@devtools/setup test && tests/run unit asan fuzz e2e
+
+soak: ## the long tests in their full length (hours); results in docs/soak.csv
+	@devtools/setup soak && devtools/build obj && devtools/with-hugepages tests/soak
+
+mutants: ## break the code on purpose, and see the tests fail
+	@devtools/setup mutants && tests/mutants/run
+
+install: build ## plugins, headers, documents to PREFIX (/usr/local), below DESTDIR
+	@devtools/install
 
 demo: ## ping, then packets a second, through a vDPDK device (YES=1: ask nothing)
 	@devtools/setup --announce demo && devtools/build obj && exec /usr/bin/python3 devtools/demo.py
