@@ -37,7 +37,7 @@ LENGTHS = [
            "tests/e2e/test_life.py -k reconnects", 20),
     Length("NMX_CHURNS", 30, 300, "times that a guest's memory grows and shrinks under load",
            "tests/e2e/test_memory.py -k comes_and_goes", 10),
-    Length("FUZZ_SECONDS", 60, 300, "seconds of each fuzz target", "", 20),
+    Length("FUZZ_SECONDS", 60, 120, "seconds of each fuzz target", "", 20),
 ]
 
 

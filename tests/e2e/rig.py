@@ -91,25 +91,31 @@ class Rig:
         self.programs.append(program)
         return program
 
-    def testpmd(self, side, vdevs, args=(), eal=(), bare=False, tiny=False):
-        """Stock testpmd; frames of every size pass. `tiny`: its memory is the caller's matter."""
+    def testpmd(self, side, vdevs, args=(), eal=(), bare=False, tiny=False, preload=None):
+        """
+        Stock testpmd; frames of every size pass. `tiny`: its memory is the caller's matter.
+        `preload`: additions to its environment.
+        """
         if tiny:
             eal = [*self.eal(side, vdevs, True), "--no-pci", *pick_lcores(side), *eal]
-            return self.add(Testpmd(eal, args, self.log(side)))
+            return self.add(Testpmd(eal, args, self.log(side), environment=preload))
         args = ["--total-num-mbufs=16384", "--enable-scatter", "--max-pkt-len=9018", *args]
-        return self.add(Testpmd([*self.eal(side, vdevs, bare), *eal], args, self.log(side)))
+        return self.add(Testpmd([*self.eal(side, vdevs, bare), *eal], args, self.log(side),
+                                environment=preload))
 
-    def host(self, *tnics, queues=1, socket="g0", args=(), eal=(), bare=False, devargs=""):
+    def host(self, *tnics, queues=1, socket="g0", args=(), eal=(), bare=False, devargs="",
+             preload=None):
         """A host whose guest port is 0; a stream's test NIC is 1."""
         return self.testpmd(
             "host", [f"net_vdpdk_host0,path={self.path(socket)},queues={queues}{devargs}", *tnics],
-            [f"--rxq={queues}", f"--txq={queues}", *args], eal, bare)
+            [f"--rxq={queues}", f"--txq={queues}", *args], eal, bare, preload=preload)
 
-    def guest(self, *tnics, queues=1, socket="g0", args=(), eal=(), bare=False, devargs=""):
+    def guest(self, *tnics, queues=1, socket="g0", args=(), eal=(), bare=False, devargs="",
+              preload=None):
         """A stock DPDK program in a container of its own, as it were."""
         return self.testpmd(
             "guest", [f"net_vdpdk0,path={self.path(socket)}{devargs}", *tnics],
-            [f"--rxq={queues}", f"--txq={queues}", *args], eal, bare)
+            [f"--rxq={queues}", f"--txq={queues}", *args], eal, bare, preload=preload)
 
     def light_guest(self, socket="g0", queues=1):
         binary = os.path.join(ROOT, "build/bin/nmx-test-guest")

@@ -34,13 +34,14 @@ def wait_until(condition, what, timeout=10):
 class Program:
     """A process on a pseudo-terminal."""
 
-    def __init__(self, argv, log, cwd=None):
+    def __init__(self, argv, log, cwd=None, environment=None):
         self.argv = argv
         self.log = log
         self.said = b""
         self.master, slave = pty.openpty()
         self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave,
-                                        start_new_session=True, cwd=cwd)
+                                        start_new_session=True, cwd=cwd,
+                                        env=dict(os.environ, **(environment or {})))
         os.close(slave)
 
     @property
@@ -129,8 +130,8 @@ class Testpmd(Program):
 
     __test__ = False  # no test case, whatever its name
 
-    def __init__(self, eal, args, log, ready=60):
-        super().__init__(["dpdk-testpmd", *eal, "--", "-i", *args], log)
+    def __init__(self, eal, args, log, ready=60, environment=None):
+        super().__init__(["dpdk-testpmd", *eal, "--", "-i", *args], log, environment=environment)
         self.expect(PROMPT, ready)
 
     def command(self, line, timeout=20):

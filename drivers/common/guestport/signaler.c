@@ -77,9 +77,8 @@ nmx_guestport_send_signal(struct nmx_signaler *signaler, int eventfd)
 	struct iocb *list = &operation;
 
 	rte_spinlock_lock(&signaler->lock);
-	if (syscall(SYS_io_submit, signaler->context, 1, &list) < 0 && errno == EAGAIN) {
-		discard_events(signaler);
-		(void)syscall(SYS_io_submit, signaler->context, 1, &list);
-	}
+	/* The operation of before is complete: an empty write is when it is submitted. */
+	discard_events(signaler);
+	(void)syscall(SYS_io_submit, signaler->context, 1, &list);
 	rte_spinlock_unlock(&signaler->lock);
 }
