@@ -122,6 +122,7 @@ def read_calls(rig, program, side):
     with open(rig.path(f"calls-{side}"), "rb") as file:
         data = file.read()
     for thread, *numbers in struct.iter_unpack(f"{1 + len(CALLS)}Q", data):
+        assert thread != 2**64 - 1, "more threads than count_calls.c has room for"
         if thread == tid:
             return dict(zip(CALLS, numbers))
     return dict.fromkeys(CALLS, 0)

@@ -22,6 +22,9 @@
 #include <unistd.h>
 
 #define THREADS_MAX 256
+/** The place for threads beyond that; its tid is UINT64_MAX then, and the counts are worth nothing.
+ */
+#define OVERFLOW 0
 
 enum call { ALLOCATE, FREE, LOCK, LOG, N_CALLS };
 
@@ -37,7 +40,7 @@ void *__libc_memalign(size_t alignment, size_t size);
 void __libc_free(void *memory);
 
 static struct thread_calls *all; /* THREADS_MAX; NULL before open_file() */
-static atomic_uint n_threads;
+static atomic_uint n_threads = OVERFLOW + 1;
 static __thread struct thread_calls *mine;
 
 __attribute__((constructor)) static void
@@ -47,12 +50,12 @@ open_file(void)
 	int fd = path == NULL ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	void *memory;
 
+	/* Without a file nothing is counted, and that is what the test finds. */
 	if (fd < 0 || ftruncate(fd, THREADS_MAX * sizeof(*all)) != 0)
-		abort();
+		return;
 	memory = mmap(NULL, THREADS_MAX * sizeof(*all), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (memory == MAP_FAILED)
-		abort();
-	all = memory;
+	if (memory != MAP_FAILED)
+		all = memory;
 	close(fd);
 }
 
@@ -64,10 +67,8 @@ count(enum call call)
 	if (mine == NULL) {
 		unsigned int i = atomic_fetch_add(&n_threads, 1);
 
-		if (i >= THREADS_MAX)
-			abort();
-		mine = &all[i];
-		mine->tid = (uint64_t)syscall(SYS_gettid);
+		mine = &all[i < THREADS_MAX ? i : OVERFLOW];
+		mine->tid = i < THREADS_MAX ? (uint64_t)syscall(SYS_gettid) : UINT64_MAX;
 	}
 	mine->n[call]++;
 }
