@@ -15,7 +15,8 @@ import subprocess
 import time
 
 PROMPT = b"testpmd> "
-NEWS = rb"(?:\s*Port \d+: [\w ]+ event\s*)*"
+# What other threads say in between, even within a word of testpmd's own.
+NEWS = re.compile(rb"Port \d+: [\w ]+ event\r*\n|net_\w+: [^\r\n]*\r*\n")
 
 
 class Failure(Exception):
@@ -138,10 +139,14 @@ class Testpmd(Program):
         """What it answers to a line."""
         begin = len(self.said)
         self.send(line)
-        # The line is echoed; the answer ends with a prompt. News of other threads come in between,
-        # and after it.
-        self.expect(rb"\n(?s:.*)" + PROMPT + NEWS + rb"$", timeout, begin)
-        return self.said[begin:].decode(errors="replace").replace("\r", "")
+        deadline = time.monotonic() + timeout
+        while True:
+            answer = NEWS.sub(b"", self.said[begin:])
+            # The line is echoed; the answer ends with a prompt. News begin with a line's end.
+            if b"\n" in answer and b"".join(answer.split()).endswith(PROMPT.strip()):
+                return answer.decode(errors="replace").replace("\r", "")
+            if time.monotonic() > deadline or not self.pump(0.05):
+                raise Failure(f"no answer to '{line}' within {timeout} s:\n" + self.tail())
 
     def xstats(self, port=0):
         answer = self.command(f"show port xstats {port}")
