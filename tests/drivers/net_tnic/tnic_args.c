@@ -12,6 +12,7 @@
 #include <rte_kvargs.h>
 
 #include "tnic_audit.h"
+#include "tnic_pace.h"
 
 enum role_bit {
 	ROLE_SENDS = 1 << 0,
@@ -153,6 +154,12 @@ parse_window(const char *value, struct tnic_config *config)
 }
 
 static bool
+parse_rate(const char *value, struct tnic_config *config)
+{
+	return parse_number_within(value, 0, TNIC_PACE_MAX_RATE, &config->rate);
+}
+
+static bool
 parse_dst(const char *value, struct tnic_config *config)
 {
 	return parse_mac(value, config->macs.dst);
@@ -195,6 +202,7 @@ static const struct option options[] = {
 	{ "segments", ROLE_SENDS, parse_segments, "LO-HI, with 1 <= LO <= HI <= 64" },
 	{ "flows", ROLE_SENDS, parse_flows, "a number from 1 to 4096" },
 	{ "window", ROLE_SENDS, parse_window, "a number from 0 (no window) to 4096" },
+	{ "rate", ROLE_SENDS, parse_rate, "frames a second, from 0 (no limit) to 1000000000" },
 	{ "dst", ROLE_SENDS | ROLE_AUDITS, parse_dst, "a MAC address like 02:00:00:00:00:01" },
 	{ "src", ROLE_SENDS | ROLE_AUDITS, parse_src,
 		"a MAC address of one station, like 02:00:00:00:00:01" },
@@ -207,6 +215,7 @@ static const struct option options[] = {
 static_assert(TNIC_FRAME_MIN_BYTES == 60 && TNIC_FRAME_MAX_BYTES == 9728, "as in the sentence");
 static_assert(TNIC_ARGS_MAX_SEGMENTS == 64, "as in the sentence");
 static_assert(TNIC_MAX_FLOWS == 4096 && TNIC_SEEN_SEQS == 4096, "as in the sentence");
+static_assert(TNIC_PACE_MAX_RATE == 1000000000, "as in the sentence");
 static_assert(PATH_MAX == 4096, "as in the sentence");
 
 static const struct option *

@@ -30,6 +30,7 @@ struct tnic_config {
 	struct tnic_range sizes; /* bytes */
 	struct tnic_range segments;
 	uint32_t n_flows;
+	uint64_t rate;         /* frames a second, all queues; 0 as fast as it goes */
 	uint32_t window;       /* frames unacknowledged per queue; 0 any number */
 	struct tnic_macs macs; /* as sent */
 	enum tnic_macs_expected macs_expected;
@@ -39,7 +40,7 @@ struct tnic_config {
 /** For RTE_PMD_REGISTER_PARAM_STRING. */
 #define TNIC_ARGS_HELP                                                                          \
 	"file=<path> role=both|send|audit frames=<int> sizes=<int>-<int> segments=<int>-<int> " \
-	"flows=<int> window=<int> dst=<mac> src=<mac> macs=same|swapped seed=<int>"
+	"flows=<int> window=<int> rate=<int> dst=<mac> src=<mac> macs=same|swapped seed=<int>"
 
 /**
  * Read device arguments.

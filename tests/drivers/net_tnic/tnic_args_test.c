@@ -30,6 +30,7 @@ defaults_need_a_file_only(void **unused)
 	assert_int_equal(config.sizes.high, 1514);
 	assert_int_equal(config.segments.high, 1);
 	assert_int_equal(config.window, 0);
+	assert_true(config.rate == 0);
 	assert_int_equal(config.macs.dst[0], 2);
 	assert_int_equal(config.macs.src[0], 2);
 }
@@ -44,7 +45,7 @@ every_argument_is_taken(void **unused)
 	(void)unused;
 	assert_int_equal(
 		tnic_parse_args("frames=18446744073709551615,sizes=61-9728,segments=2-64,"
-				"flows=4096,window=4096,dst=02:00:00:00:00:0a,"
+				"flows=4096,window=4096,rate=1000000000,dst=02:00:00:00:00:0a,"
 				"src=02:00:00:00:00:0B,macs=swapped,seed=7,role=both,file=f",
 			&config, &reason),
 		0);
@@ -55,6 +56,7 @@ every_argument_is_taken(void **unused)
 	assert_int_equal(config.segments.high, 64);
 	assert_int_equal(config.n_flows, 4096);
 	assert_int_equal(config.window, 4096);
+	assert_true(config.rate == 1000000000);
 	assert_true(config.seed == 7);
 	expected = tnic_get_expected_macs(&config);
 	assert_int_equal(config.macs.dst[5], 0x0a);
@@ -97,6 +99,8 @@ bad_arguments_get_a_sentence_and_change_nothing(void **unused)
 		{ "file=f,flows=0", "flows=0" },
 		{ "file=f,flows=4097", "flows=4097" },
 		{ "file=f,window=4097", "window=4097" },
+		{ "file=f,rate=1000000001", "frames a second" },
+		{ "file=f,role=audit,rate=5", "rate=: means nothing to a port that only audits" },
 		{ "file=f,dst=2:3", "dst=2:3" },
 		{ "file=f,src=03:00:00:00:00:01", "MAC address of one station" },
 		{ "file=f,macs=odd", "same or swapped" },

@@ -130,8 +130,11 @@ judge_frame(struct tnic_audit *audit, const struct tnic_span *spans, uint32_t n_
 		return TNIC_MISPLACED;
 	arrival = judge_seq(
 		&audit->flows[identity.flow / stream->n_queues], identity.seq, &audit->tally);
-	if (arrival == TNIC_GOOD || arrival == TNIC_REORDERED)
+	if (arrival == TNIC_GOOD || arrival == TNIC_REORDERED) {
 		audit->tally.acknowledged++;
+		if (audit->times != NULL)
+			tnic_count_time(audit->times, identity.sent_tsc, audit->now_tsc);
+	}
 	return state == TNIC_FRAME_READDRESSED ? TNIC_CHANGED : arrival;
 }
 

@@ -30,8 +30,8 @@
  *
  * The tally's `gaps` counts the clear bits and those that left the ring clear. `acknowledged`
  * counts first copies of this stream, each once: all good and reordered ones, and those that were
- * only readdressed. A frame that was changed otherwise can't be told from another, a misplaced one
- * belongs to another thread's flow: neither acknowledges.
+ * only readdressed; so does the histogram of times. A frame that was changed otherwise can't be
+ * told from another, a misplaced one belongs to another thread's flow: neither acknowledges.
  */
 
 #ifndef TNIC_AUDIT_H
@@ -41,6 +41,7 @@
 #include <stdint.h>
 
 #include "tnic_frame.h"
+#include "tnic_times.h"
 
 #define TNIC_MAX_QUEUES 16
 #define TNIC_MAX_FLOWS  4096
@@ -90,6 +91,8 @@ struct tnic_audit {
 	uint32_t queue_idx;
 	struct tnic_flow *flows; /* entry f / n_queues; TNIC_MAX_FLOWS of them */
 	struct tnic_tally tally;
+	struct tnic_times *times; /* not ours; NULL: none are kept */
+	uint64_t now_tsc;         /* when the frames came that are being judged; the caller's */
 };
 
 /**

@@ -16,6 +16,7 @@
 #include <bus_vdev_driver.h>
 #include <ethdev_driver.h>
 #include <ethdev_vdev.h>
+#include <rte_cycles.h>
 #include <rte_ether.h>
 
 #include "tnic_port.h"
@@ -165,6 +166,7 @@ start(struct rte_eth_dev *dev)
 	if (port->config.audits) {
 		atomic_store_explicit(
 			&auditor->n_queues, dev->data->nb_tx_queues, memory_order_relaxed);
+		atomic_store_explicit(&auditor->tsc_hz, rte_get_tsc_hz(), memory_order_relaxed);
 		atomic_store_explicit(&auditor->state, TNIC_SIDE_RUNNING, memory_order_relaxed);
 	}
 	if (port->config.sends)

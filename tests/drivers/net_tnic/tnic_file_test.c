@@ -217,6 +217,17 @@ tally_comes_back_as_published(void **unused)
 	assert_true(block.run == 3);
 }
 
+/** 1000 frames, all but the last 20 at 100 cycles; one of another run, in queue 0. */
+static void
+write_times(struct tnic_report *report)
+{
+	struct tnic_times *times = &report->times[TNIC_MAX_QUEUES - 1];
+
+	tnic_count_time(&report->times[0], 0, 5);
+	for (int i = 0; i < 1000; i++)
+		tnic_count_time(times, 500, 500 + (i < 980 ? 100 : i < 998 ? 20000 : 3000000));
+}
+
 static int
 write_sample(const char *to)
 {
@@ -238,6 +249,8 @@ write_sample(const char *to)
 	sender->unexpected = 206;
 	handle.report->auditor.state = TNIC_SIDE_STOPPED;
 	handle.report->auditor.n_queues = 7;
+	handle.report->auditor.tsc_hz = 2000000000;
+	write_times(handle.report);
 	tnic_publish_tally(&handle.report->auditors[0], run + 1, &other);
 	tnic_publish_tally(&handle.report->auditors[TNIC_MAX_QUEUES - 1], run, &tally);
 	tnic_close_report(&handle);

@@ -142,6 +142,7 @@ tnic_build_frame(const struct tnic_identity *identity, const struct tnic_macs *m
 		.flow = identity->flow,
 		.length = (uint32_t)count_bytes(spans, n_spans),
 		.seq = identity->seq,
+		.sent_tsc = identity->sent_tsc,
 	};
 	uint64_t key = make_key(identity);
 	uint32_t position = 0, crc;
@@ -165,7 +166,7 @@ static bool
 check_contents(
 	const struct tnic_wire_header *header, const struct tnic_span *spans, uint32_t n_spans)
 {
-	const struct tnic_identity identity = { header->run, header->flow, header->seq };
+	const struct tnic_identity identity = { header->run, header->flow, header->seq, 0 };
 	struct tnic_wire_header summed = *header;
 	uint64_t key = make_key(&identity);
 	uint32_t position = 0, crc;
@@ -198,7 +199,8 @@ tnic_check_frame(const struct tnic_macs *macs, const struct tnic_span *spans, ui
 		return TNIC_FRAME_CHANGED;
 	if (!check_contents(&header, spans, n_spans))
 		return TNIC_FRAME_CHANGED;
-	*ret_identity = (struct tnic_identity){ header.run, header.flow, header.seq };
+	*ret_identity = (struct tnic_identity){ header.run, header.flow, header.seq,
+		header.sent_tsc };
 	if (memcmp(header.dst, macs->dst, sizeof(header.dst)) != 0 ||
 		memcmp(header.src, macs->src, sizeof(header.src)) != 0)
 		return TNIC_FRAME_READDRESSED;

@@ -16,7 +16,8 @@
  *
  *    0  destination MAC    14  magic     26  length of the whole frame   38  checksum (CRC32C)
  *    6  source MAC         18  run       30  number in the flow          42  zero
- *   12  ethertype          22  flow                                      44  pattern
+ *   12  ethertype          22  flow                                      44  when it was made
+ *                                                                        52  pattern
  *
  * All here is pure code over spans of bytes: no DPDK, no state, any thread.
  */
@@ -45,6 +46,7 @@ struct tnic_wire_header {
 	uint64_t seq;
 	uint32_t checksum; /* counts as 0 in its own sum */
 	uint16_t zero;
+	uint64_t sent_tsc;
 } __attribute__((packed));
 
 static_assert(offsetof(struct tnic_wire_header, magic) == 14, "wire format");
@@ -53,7 +55,8 @@ static_assert(offsetof(struct tnic_wire_header, flow) == 22, "wire format");
 static_assert(offsetof(struct tnic_wire_header, length) == 26, "wire format");
 static_assert(offsetof(struct tnic_wire_header, seq) == 30, "wire format");
 static_assert(offsetof(struct tnic_wire_header, checksum) == 38, "wire format");
-static_assert(sizeof(struct tnic_wire_header) == 44, "wire format");
+static_assert(offsetof(struct tnic_wire_header, sent_tsc) == 44, "wire format");
+static_assert(sizeof(struct tnic_wire_header) == 52, "wire format");
 
 /** A frame's bytes are those of its spans, one after the other. */
 struct tnic_span {
@@ -66,11 +69,12 @@ struct tnic_macs {
 	uint8_t src[6];
 };
 
-/** Who a frame is. */
+/** Who a frame is, and when it was made. */
 struct tnic_identity {
 	uint32_t run;
 	uint32_t flow;
-	uint64_t seq; /* number in its flow, from 0 */
+	uint64_t seq;      /* number in its flow, from 0 */
+	uint64_t sent_tsc; /* the pattern doesn't depend on it, the checksum covers it */
 };
 
 /** What a frame looks like, worst last. Only in the first two is its identity to be trusted. */

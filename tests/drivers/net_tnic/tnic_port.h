@@ -27,6 +27,7 @@
 
 #include "tnic_args.h"
 #include "tnic_audit.h"
+#include "tnic_pace.h"
 #include "tnic_report.h"
 
 extern int tnic_logtype;
@@ -79,6 +80,7 @@ struct tnic_source {
 	uint64_t quiet_until_tsc;
 	uint64_t idle_cycles; /* TNIC_IDLE_MS and TNIC_QUIET_MS in cycles of the TSC */
 	uint64_t quiet_cycles;
+	struct tnic_pace pace;
 	struct tnic_random random;
 	uint32_t run;
 	uint32_t n_flows; /* of this queue */
@@ -126,7 +128,7 @@ void tnic_rearm_sources(struct tnic_port *port);
 void tnic_release_sources(struct tnic_port *port);
 
 /**
- * eth_rx_burst: make up to n frames, as many as window, total and pool allow.
+ * eth_rx_burst: make up to n frames, as many as window, rate, total and pool allow.
  *
  * Context: the queue's data thread; no lock, no system call.
  */

@@ -52,6 +52,8 @@ write_file_line(struct tnic_report_file_line *line)
 	line->auditor_offset = offsetof(struct tnic_report, auditors);
 	line->auditor_bytes = sizeof(struct tnic_auditor_block);
 	line->n_arrivals = TNIC_N_ARRIVALS;
+	line->times_offset = offsetof(struct tnic_report, times);
+	line->n_times = TNIC_N_TIMES;
 	/* Release: a reader without lock that sees the magic sees the rest of the line. */
 	atomic_store_explicit(&line->magic, TNIC_REPORT_MAGIC, memory_order_release);
 }
@@ -61,7 +63,8 @@ check_file_line(const struct tnic_report_file_line *line)
 {
 	return atomic_load_explicit(&line->magic, memory_order_acquire) == TNIC_REPORT_MAGIC &&
 	       line->version == TNIC_REPORT_VERSION && line->file_bytes == REPORT_BYTES &&
-	       line->n_blocks == TNIC_MAX_QUEUES && line->n_arrivals == TNIC_N_ARRIVALS;
+	       line->n_blocks == TNIC_MAX_QUEUES && line->n_arrivals == TNIC_N_ARRIVALS &&
+	       line->n_times == TNIC_N_TIMES;
 }
 
 /** Give an empty file its size; say no to anything but an empty file or one of that size. */

@@ -16,6 +16,7 @@
  *   sender block q        first line: the thread that receives from queue q of the sending port;
  *                         second line: the one that transmits into it (what nobody expected there)
  *   auditor block q       the thread that transmits into queue q of the auditing port
+ *   times q               the same
  *
  * That there is but one sending and one auditing port is ensured by locks on the file's first
  * bytes, which the kernel drops when the last descriptor of the opening is closed, crashes
@@ -43,7 +44,7 @@
 #include "tnic_reason.h"
 
 #define TNIC_REPORT_MAGIC   UINT64_C(0x74726f7065526e74) /* "tnReport" */
-#define TNIC_REPORT_VERSION 1
+#define TNIC_REPORT_VERSION 2
 
 enum tnic_side_state {
 	TNIC_SIDE_ABSENT,
@@ -61,7 +62,9 @@ struct tnic_report_file_line {
 	uint32_t auditor_offset;
 	uint32_t auditor_bytes;
 	uint32_t n_arrivals; /* in an auditor block */
-	uint8_t unused[24];
+	uint32_t times_offset;
+	uint32_t n_times; /* in each auditor's histogram */
+	uint8_t unused[16];
 };
 
 struct tnic_report_stream_line {
@@ -77,7 +80,8 @@ struct tnic_report_stream_line {
 struct tnic_report_auditor_line {
 	_Atomic uint32_t state;
 	_Atomic uint32_t n_queues;
-	uint8_t unused[56];
+	_Atomic uint64_t tsc_hz; /* of the clock of the histograms */
+	uint8_t unused[48];
 };
 
 struct tnic_sender_block {
@@ -114,6 +118,7 @@ struct tnic_report {
 	uint8_t unused[64];
 	struct tnic_sender_block senders[TNIC_MAX_QUEUES];
 	struct tnic_auditor_block auditors[TNIC_MAX_QUEUES];
+	struct tnic_times times[TNIC_MAX_QUEUES]; /* auditors', of the run in their block */
 };
 
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "words of the file are lock-free");
@@ -122,7 +127,10 @@ static_assert(offsetof(struct tnic_report, stream) == 64, "file format");
 static_assert(offsetof(struct tnic_report, auditor) == 128, "file format");
 static_assert(offsetof(struct tnic_report, senders) == 256, "file format");
 static_assert(offsetof(struct tnic_report, auditors) == 256 + 16 * 128, "file format");
-static_assert(sizeof(struct tnic_report) == 256 + 16 * 128 + 16 * 256, "file format");
+static_assert(offsetof(struct tnic_report, times) == 256 + 16 * 128 + 16 * 256, "file format");
+static_assert(sizeof(struct tnic_times) == 592 * 8, "file format");
+static_assert(sizeof(struct tnic_report) == 256 + 16 * (128 + 256 + 592 * 8), "file format");
+static_assert(offsetof(struct tnic_report_auditor_line, tsc_hz) == 8, "file format");
 static_assert(offsetof(struct tnic_report_stream_line, frames) == 16, "file format");
 static_assert(offsetof(struct tnic_sender_block, unexpected) == 64, "file format");
 static_assert(sizeof(struct tnic_sender_block) == 128, "file format");

@@ -14,17 +14,25 @@ import sys
 import time
 
 MAGIC = 0x74726F7065526E74
-VERSION = 1
+VERSION = 2
 ABSENT, RUNNING, STOPPED = range(3)
 STATES = ("absent", "running", "stopped")
 
 # The same as in tnic_report.h.
-FILE_LINE = struct.Struct("<Q8I")
+FILE_LINE = struct.Struct("<Q10I")
 STREAM_OFFSET, STREAM_LINE = 64, struct.Struct("<4IQI")
-AUDITOR_OFFSET, AUDITOR_LINE = 128, struct.Struct("<2I")
+AUDITOR_OFFSET, AUDITOR_LINE = 128, struct.Struct("<2IQ")
 SENDER_BLOCK = struct.Struct("<5Q24x2Q48x")
 AUDITOR_BLOCK = struct.Struct("<I4xQ48x5Q8Q88x")
+TIMES = struct.Struct("<592Q")
 ARRIVALS = ("good", "doubled", "reordered", "stale", "changed", "foreign", "misplaced", "malformed")
+
+
+def get_class_end(index):
+    """The time, in cycles, below which a class of the histogram (tnic_times.h) ends."""
+    if index < 16:
+        return index + 1
+    return (17 + index % 16) << (index // 16 - 1)
 
 
 class NotAReport(ValueError):
@@ -70,6 +78,24 @@ class Report(Queue):
     size_min: int = 0  # bytes, of received frames
     size_max: int = 0
     queues: tuple = ()  # of Queue
+    tsc_hz: int = 0  # 0: no auditing port has been started
+    times: tuple = ()  # frames by how long they were under way; see tnic_times.h
+
+    def percentile_ns(self, percent):
+        """The time within which so many frames came, a sixteenth too long at most.
+
+        Of first copies, from when they were made until they were transmitted into the auditing
+        port. None: nothing came.
+        """
+        left = sum(self.times) * percent / 100
+        if left == 0 or self.tsc_hz == 0:
+            return None
+        for index, count in enumerate(self.times):
+            left -= count
+            # A thousandth of a frame: percentages are no exact numbers.
+            if left <= 0.001:
+                break
+        return get_class_end(index) * 1e9 / self.tsc_hz
 
     @property
     def ended(self):
@@ -127,11 +153,12 @@ class Report(Queue):
 def _check(data, path):
     if len(data) < FILE_LINE.size:
         raise NotAReport(f"{path}: {len(data)} bytes, too short for a tnic report")
-    magic, version, size, n, _, sender_size, _, auditor_size, n_arrivals = FILE_LINE.unpack_from(data)
+    magic, version, size, n, _, sender_size, _, auditor_size, *more = FILE_LINE.unpack_from(data)
     if magic != MAGIC or version != VERSION:
         raise NotAReport(f"{path}: not a tnic report of version {VERSION}")
-    layout = (size, sender_size, auditor_size, n_arrivals)
-    if layout != (len(data), SENDER_BLOCK.size, AUDITOR_BLOCK.size, len(ARRIVALS)) or n == 0:
+    layout = (size, sender_size, auditor_size, more[0], more[2] * 8)
+    if n == 0 or layout != (len(data), SENDER_BLOCK.size, AUDITOR_BLOCK.size, len(ARRIVALS),
+                            TIMES.size):
         raise NotAReport(f"{path}: a tnic report of another layout than this module's")
 
 
@@ -142,15 +169,16 @@ def _min_size(sizes):
 def parse(data, path="report"):
     """The report in a file's bytes. Raises NotAReport."""
     _check(data, path)
-    _, _, _, n_blocks, senders_at, _, auditors_at, _, _ = FILE_LINE.unpack_from(data)
+    _, _, _, n_blocks, senders_at, _, auditors_at, _, _, times_at, _ = FILE_LINE.unpack_from(data)
     run, state, n_queues, flows, frames, window = STREAM_LINE.unpack_from(data, STREAM_OFFSET)
-    auditor_state, auditor_queues = AUDITOR_LINE.unpack_from(data, AUDITOR_OFFSET)
+    auditor_state, auditor_queues, tsc_hz = AUDITOR_LINE.unpack_from(data, AUDITOR_OFFSET)
     report = Report(run=run, frames=frames, window=window, flows=flows,
                     sender_state=STATES[state], sender_queues=n_queues,
-                    auditor_state=STATES[auditor_state], auditor_queues=auditor_queues)
+                    auditor_state=STATES[auditor_state], auditor_queues=auditor_queues,
+                    tsc_hz=tsc_hz)
     if run == 0:
         return report
-    queues, sent_sizes, sizes = [], [], []
+    queues, sent_sizes, sizes, times = [], [], [], []
     for i in range(n_blocks):
         sent, sent_bytes, low, high, no_mbuf, unexpected, _ = SENDER_BLOCK.unpack_from(
             data, senders_at + i * SENDER_BLOCK.size)
@@ -162,10 +190,12 @@ def parse(data, path="report"):
             sizes += counts[4:6]
             for name, count in zip(ARRIVALS, counts[6:]):
                 setattr(queue, name, count)
+            times.append(TIMES.unpack_from(data, times_at + i * TIMES.size))
         queues.append(queue)
     for field in dataclasses.fields(Queue):
         setattr(report, field.name, sum(getattr(queue, field.name) for queue in queues))
     report.queues = tuple(queues)
+    report.times = tuple(map(sum, zip(*times)))
     report.sent_size_min, report.sent_size_max = _min_size(sent_sizes), max(sent_sizes)
     report.size_min, report.size_max = _min_size(sizes), max(sizes, default=0)
     return report
@@ -202,10 +232,13 @@ def main():
     except (OSError, NotAReport) as error:
         sys.exit(str(error))
     for field in dataclasses.fields(report):
-        if field.name != "queues":
+        if field.name not in ("queues", "times"):
             print(f"{field.name:16} {getattr(report, field.name)}")
     for name in ("lost", "ended", "settled"):
         print(f"{name:16} {getattr(report, name)}")
+    for percent in (50, 99, 99.9):
+        time_ns = report.percentile_ns(percent)
+        print(f"p{percent:<15} " + ("none" if time_ns is None else f"{time_ns:.0f} ns"))
     wrong = report.verdict()
     print("\n".join(wrong) if wrong else "Clean.")
     sys.exit(1 if wrong else 0)

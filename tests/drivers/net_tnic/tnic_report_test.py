@@ -36,13 +36,25 @@ def test_every_field_is_read_from_its_place(sample):
     assert report.queues[15].sent == 201 and report.queues[15].malformed == 117
 
 
+def test_percentiles_are_of_the_run_and_not_too_short(sample):
+    report = tnic_report.read(sample)
+    assert report.tsc_hz == 2000000000 and sum(report.times) == 1000
+    # 100 cycles of 0.5 ns, 20000, 3000000; a class is a sixteenth wide.
+    for percent, time_ns in ((50, 50), (98, 50), (99, 10000), (99.8, 10000), (99.9, 1500000)):
+        assert time_ns < report.percentile_ns(percent) <= time_ns * 17 / 16, percent
+
+
+def test_nothing_received_has_no_percentiles():
+    assert tnic_report.Report(**CLEAN).percentile_ns(50) is None
+
+
 def test_auditor_block_of_another_run_counts_nothing(sample):
     assert tnic_report.read(sample).queues[0] == tnic_report.Queue()
 
 
 def test_other_files_are_refused(sample, tmp_path):
     data = sample.read_bytes()
-    for bad in (b"", b"x" * len(data), data[:-1], data + b"x", data[:8] + b"\2" + data[9:]):
+    for bad in (b"", b"x" * len(data), data[:-1], data + b"x", data[:8] + b"\1" + data[9:]):
         with pytest.raises(tnic_report.NotAReport):
             tnic_report.parse(bad)
     with pytest.raises(OSError):

@@ -6,6 +6,8 @@
 
 #include "tnic_port.h"
 
+#include <rte_cycles.h>
+
 #include "tnic_chain.h"
 
 int
@@ -19,6 +21,7 @@ tnic_set_up_sink(struct tnic_port *port, uint16_t queue_idx)
 	sink->queue_idx = queue_idx;
 	if (port->config.audits && sink->audit.flows == NULL)
 		ret = tnic_init_audit(&sink->audit, queue_idx, &macs);
+	sink->audit.times = &sink->report->times[queue_idx];
 	return ret;
 }
 
@@ -47,6 +50,7 @@ follow_stream(struct tnic_sink *sink)
 		tnic_join_audit(&sink->audit, &stream, &tally);
 	} else {
 		tnic_start_audit(&sink->audit, &stream);
+		tnic_clear_times(sink->audit.times);
 	}
 }
 
@@ -58,6 +62,7 @@ tnic_audit_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 	struct tnic_span spans[TNIC_MAX_CHAIN];
 
 	follow_stream(sink);
+	audit->now_tsc = rte_rdtsc();
 	for (uint16_t i = 0; i < n; i++) {
 		uint32_t n_spans = tnic_collect_spans(mbufs[i], spans);
 

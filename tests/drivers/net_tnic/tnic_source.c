@@ -72,6 +72,8 @@ tnic_begin_sources(struct tnic_port *port, uint16_t n_queues)
 		memset(source->next_seqs, 0, config->n_flows * sizeof(*source->next_seqs));
 		source->sent = 0;
 		source->share = get_share(config, i, n_queues);
+		tnic_init_pace(&source->pace, config->rate, rte_get_tsc_hz(),
+			RTE_MIN((uint32_t)n_queues, config->n_flows));
 		source->random.state = tnic_mix(config->seed + (i + 1) * TNIC_RANDOM_STEP);
 		source->run = port->run;
 		source->n_queues = n_queues;
@@ -109,7 +111,7 @@ is_quiet(struct tnic_source *source)
 
 /** How many frames may be sent now. */
 static uint16_t
-count_allowed(const struct tnic_source *source, uint16_t n)
+count_allowed(struct tnic_source *source, uint16_t n)
 {
 	const struct tnic_auditor_block *auditor = source->auditor;
 	uint64_t left = source->share - source->sent, acknowledged = 0, in_flight;
@@ -124,6 +126,7 @@ count_allowed(const struct tnic_source *source, uint16_t n)
 			return 0;
 		left = RTE_MIN(left, source->config->window - in_flight);
 	}
+	left = RTE_MIN(left, tnic_count_due(&source->pace, source->polled_tsc));
 	return (uint16_t)RTE_MIN(left, n);
 }
 
@@ -164,6 +167,7 @@ make_frame(struct tnic_source *source)
 	flow_idx = tnic_draw_from(&source->random, flows);
 	identity.flow = source->queue_idx + flow_idx * source->n_queues;
 	identity.seq = source->next_seqs[flow_idx]++;
+	identity.sent_tsc = rte_rdtsc();
 	tnic_build_frame(&identity, &source->config->macs, spans, shape.n_segments);
 	return segments[0];
 }
@@ -207,6 +211,7 @@ tnic_receive_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 		}
 		mbufs[n_made++] = mbuf;
 	}
+	tnic_spend_due(&source->pace, n_made);
 	source->sent += n_made;
 	count_sent(source->block, mbufs, n_made);
 	return n_made;

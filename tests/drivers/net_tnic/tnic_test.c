@@ -37,7 +37,7 @@ whole(uint8_t *frame, uint32_t size)
 static void
 build(uint8_t *frame, uint32_t size, uint32_t flow, uint64_t seq)
 {
-	const struct tnic_identity identity = { RUN, flow, seq };
+	const struct tnic_identity identity = { RUN, flow, seq, 0 };
 	struct tnic_span span = whole(frame, size);
 
 	tnic_build_frame(&identity, &macs, &span, 1);
@@ -108,7 +108,7 @@ static void
 frame_is_the_same_however_it_is_cut(void **unused)
 {
 	static const struct tnic_range sizes = { 60, 2000 }, segments = { 1, 64 };
-	const struct tnic_identity identity = { RUN, 3, UINT64_C(0x123456789abcdef0) };
+	const struct tnic_identity identity = { RUN, 3, UINT64_C(0x123456789abcdef0), 77 };
 	uint8_t plain[2000], cut[2000];
 	struct tnic_span spans[TNIC_MAX_SEGMENTS], span;
 	struct tnic_random random = { 3 };
@@ -132,6 +132,7 @@ frame_is_the_same_however_it_is_cut(void **unused)
 		assert_int_equal(found.run, RUN);
 		assert_int_equal(found.flow, 3);
 		assert_true(found.seq == identity.seq);
+		assert_true(found.sent_tsc == 77);
 	}
 }
 
@@ -181,8 +182,8 @@ every_other_length_is_noticed(void **unused)
 static void
 each_frame_has_its_own_pattern(void **unused)
 {
-	static const struct tnic_identity others[] = { { RUN, 1, 43 }, { RUN, 2, 42 },
-		{ RUN + 1, 1, 42 } };
+	static const struct tnic_identity others[] = { { RUN, 1, 43, 0 }, { RUN, 2, 42, 0 },
+		{ RUN + 1, 1, 42, 0 } };
 	uint8_t frame[1514], other[1514];
 	struct tnic_span span = whole(other, sizeof(other));
 
@@ -190,7 +191,7 @@ each_frame_has_its_own_pattern(void **unused)
 	build(frame, sizeof(frame), 1, 42);
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
 		tnic_build_frame(&others[i], &macs, &span, 1);
-		assert_memory_not_equal(frame + 44, other + 44, 8);
+		assert_memory_not_equal(frame + 52, other + 52, 8);
 		assert_memory_not_equal(frame + 1500, other + 1500, 14);
 	}
 }
@@ -209,7 +210,7 @@ seal(uint8_t *frame, uint32_t size)
 static void
 right_checksum_excuses_nothing_else(void **unused)
 {
-	static const uint32_t changes[] = { 26, 44,
+	static const uint32_t changes[] = { 26, 52,
 		63 }; /* length, first and last of the pattern */
 	uint8_t frame[9729];
 
@@ -392,7 +393,7 @@ random_storm_agrees_with_a_plain_list(void **unused)
 static void
 strangers_are_foreign(void **unused)
 {
-	struct tnic_identity other_run = { RUN + 1, 1, 0 };
+	struct tnic_identity other_run = { RUN + 1, 1, 0, 0 };
 	struct tnic_audit audit;
 	uint8_t frame[60] = { 0 };
 	struct tnic_span span = whole(frame, sizeof(frame));
@@ -448,6 +449,32 @@ changed_frame_acknowledges_only_if_its_number_is_sure(void **unused)
 	assert_true(audit.tally.acknowledged == 1);
 	assert_int_equal(arrive(&audit, 1, 0), TNIC_DOUBLED);
 	assert_true(audit.tally.gaps == 0);
+	tnic_fini_audit(&audit);
+}
+
+static void
+first_copies_are_timed_and_no_others(void **unused)
+{
+	struct tnic_identity identity = { RUN, 1, 0, 1000 };
+	struct tnic_times times = { { 0 } };
+	struct tnic_audit audit;
+	uint8_t frame[60];
+	struct tnic_span span = whole(frame, sizeof(frame));
+
+	(void)unused;
+	start(&audit);
+	audit.times = &times;
+	audit.now_tsc = 1009;
+	tnic_build_frame(&identity, &macs, &span, 1);
+	assert_int_equal(tnic_audit_frame(&audit, &span, 1), TNIC_GOOD);
+	assert_int_equal(tnic_audit_frame(&audit, &span, 1), TNIC_DOUBLED);
+	identity.seq = 1;
+	tnic_build_frame(&identity, &macs, &span, 1);
+	frame[44] ^= 1; /* the time itself */
+	assert_int_equal(tnic_audit_frame(&audit, &span, 1), TNIC_CHANGED);
+	assert_int_equal(arrive(&audit, 0, 0), TNIC_MISPLACED);
+	for (uint32_t i = 0; i < TNIC_N_TIMES; i++)
+		assert_true(times.counts[i] == (i == 9));
 	tnic_fini_audit(&audit);
 }
 
@@ -526,6 +553,7 @@ main(void)
 		cmocka_unit_test(strangers_are_foreign),
 		cmocka_unit_test(frame_on_another_queue_is_misplaced),
 		cmocka_unit_test(changed_frame_acknowledges_only_if_its_number_is_sure),
+		cmocka_unit_test(first_copies_are_timed_and_no_others),
 		cmocka_unit_test(malformed_is_counted),
 		cmocka_unit_test(new_stream_starts_from_zero),
 		cmocka_unit_test(joined_stream_goes_on_from_the_tally),
