@@ -2,7 +2,7 @@
 
 # Verbs only: each calls scripts, meson does the building. `make` alone lists them.
 
-.PHONY: help build unit e2e fuzz asan lint test soak mutants install demo clean-demo clean
+.PHONY: help build unit instructions e2e fuzz asan lint test soak mutants install demo clean-demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -12,6 +12,9 @@ build: ## programs in build/bin, plugins in build/plugins
 
 unit: ## unit tests
 	@devtools/setup unit && tests/run unit
+
+instructions: ## what the bursts execute for a frame, against tests/instructions/expected
+	@devtools/setup instructions && tests/run instructions
 
 e2e: ## whole programs with real packets
 	@devtools/setup e2e && tests/run e2e
@@ -25,8 +28,8 @@ asan: ## unit tests under address and undefined-behaviour sanitizers
 lint: ## format, layers, sizes, headers, forbidden tokens
 	@devtools/setup lint && devtools/lint
 
-test: ## unit, asan, fuzz, e2e; the last line counts
-	@devtools/setup test && tests/run unit asan fuzz e2e
+test: ## unit, instructions, asan, fuzz, e2e; the last line counts
+	@devtools/setup test && tests/run unit instructions asan fuzz e2e
 
 soak: ## the long tests in their full length (hours); results in docs/soak.csv
 	@devtools/setup soak && devtools/build obj && devtools/with-hugepages tests/soak
