@@ -52,7 +52,7 @@ class Trace:
 def forward(rig, preload=None):
     """A host and a guest that pass frames round as fast as they can."""
     host = rig.testpmd("host", [f"net_vdpdk_host0,path={rig.path('g0')}", "net_null0,size=64"],
-                       ["--auto-start"], memory_args(), tiny=True,
+                       ["--auto-start", "--total-num-mbufs=16384"], memory_args(), tiny=True,
                        preload=preload and preload("host"))
     guest = rig.guest(args=["--auto-start", "--forward-mode=macswap"],
                       preload=preload and preload("guest"))
