@@ -121,7 +121,7 @@ def read_numbers(text):
 
 @pytest.mark.parametrize("side", ["host", "guest"])
 def test_secondary_process_sees_the_counters(rig, side):
-    host = rig.host(rig.tnic(frames=5000), queues=2)
+    host = rig.host(rig.tnic(window=32, frames=5000), queues=2)
     guest = rig.guest(queues=2, args=["--auto-start"])
     primary, plugin = (host, "vdpdk_host") if side == "host" else (guest, "vdpdk")
     if "--no-huge" in primary.argv:
