@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all tests with whole programs share: where the plugins are, and a rig for each test."""
+"""
+What all tests with whole programs share: where the plugins are, and a rig for each test.
+
+NMX_PLUGINS    folder of the plugins (build/plugins)
+NMX_PRELOAD    see e2e/testpmd.py
+"""
 
 import os
 import shutil
@@ -18,7 +23,8 @@ from rig import ROOT, Rig, remove_leftovers  # noqa: E402
 @pytest.fixture(scope="session")
 def plugins():
     remove_leftovers()
-    answer = subprocess.run([f"{ROOT}/devtools/plugin-dir", "build/plugins"], cwd=ROOT, check=True,
+    folder = os.environ.get("NMX_PLUGINS") or "build/plugins"
+    answer = subprocess.run([f"{ROOT}/devtools/plugin-dir", folder], cwd=ROOT, check=True,
                             capture_output=True, text=True)
     return os.path.join(ROOT, answer.stdout.strip())
 

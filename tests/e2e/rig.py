@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests/drivers/net_tnic"))
 
 import tnic_report  # noqa: E402
-from testpmd import Guest, Program, Testpmd  # noqa: E402
+from testpmd import REPORT, Guest, Program, Testpmd  # noqa: E402
 
 CPUS = sorted(os.sched_getaffinity(0))
 
@@ -30,7 +30,11 @@ def pick_lcores(side):
 
 def memory_args():
     """Where huge pages were refused, everything works without, only slower."""
-    return ["--no-huge", "-m", "512"] if os.environ.get("NMX_NO_HUGE") == "1" else []
+    if os.environ.get("NMX_NO_HUGE") == "1":
+        return ["--no-huge", "-m", "512"]
+    # Where EAL would begin, the address sanitizer has its shadow; EAL then takes what address it
+    # gets, and a secondary process may have something else there.
+    return ["--base-virtaddr", "0x200000000000"] if os.environ.get("NMX_PRELOAD") else []
 
 
 def remove_files(prefix):
@@ -148,3 +152,5 @@ class Rig:
                 pass  # its last words, for the log
             program.kill()
         remove_files(self.prefix)
+        for program in self.programs:
+            assert not REPORT.search(program.said), program.text()
