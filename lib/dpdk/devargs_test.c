@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "lib/dpdk/devargs.h"
+
+static void
+numbers_are_read_with_their_units(void **unused)
+{
+	static const struct {
+		const char *text;
+		uint64_t number;
+	} row[] = {
+		{ "0", 0 },
+		{ "17", 17 },
+		{ "0x1F", 31 },
+		{ "4K", 4096 },
+		{ "3M", 3 << 20 },
+		{ "64G", UINT64_C(64) << 30 },
+		{ "18446744073709551615", UINT64_MAX },
+	};
+	uint64_t number;
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		assert_int_equal(nmx_dpdk_parse_number(row[i].text, 0, UINT64_MAX, &number), 0);
+		assert_int_equal(number, row[i].number);
+	}
+}
+
+static void
+what_is_no_number_in_its_bounds_is_refused(void **unused)
+{
+	static const char *const bad[] = { NULL, "", " 20", "+20", "-20", "x", "20x", "20KB", "20k",
+		"K", "9", "101", "1K", "0.5", "18446744073709551616", "17179869185G" };
+	uint64_t number = 7;
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(nmx_dpdk_parse_number(bad[i], 10, 100, &number), -EINVAL);
+	/* A unit doesn't wrap past the bound. */
+	assert_int_equal(nmx_dpdk_parse_number("17179869184G", 0, UINT64_MAX, &number), -EINVAL);
+	assert_int_equal(number, 7);
+	assert_int_equal(nmx_dpdk_parse_number("10", 10, 100, &number), 0);
+	assert_int_equal(nmx_dpdk_parse_number("100", 10, 100, &number), 0);
+}
+
+static void
+addresses_are_of_one_station(void **unused)
+{
+	static const char *const bad[] = { NULL, "", "02:00:00:00:00", "00:00:00:00:00:00",
+		"01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "02:00:00:00:00:0g" };
+	struct rte_ether_addr mac = { { 1, 2, 3, 4, 5, 6 } };
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(nmx_dpdk_parse_mac(bad[i], &mac), -EINVAL);
+		assert_int_equal(mac.addr_bytes[5], 6);
+	}
+	assert_int_equal(nmx_dpdk_parse_mac("02:00:00:00:00:0a", &mac), 0);
+	assert_int_equal(mac.addr_bytes[0], 2);
+	assert_int_equal(mac.addr_bytes[5], 10);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(numbers_are_read_with_their_units),
+		cmocka_unit_test(what_is_no_number_in_its_bounds_is_refused),
+		cmocka_unit_test(addresses_are_of_one_station),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
