@@ -2,7 +2,7 @@
 
 # Verbs only: each calls scripts, meson does the building. `make` alone lists them.
 
-.PHONY: help build unit instructions e2e fuzz asan lint test soak mutants install demo clean-demo clean
+.PHONY: help build unit instructions e2e e2e-asan fuzz coverage asan tsan lint test soak mutants install demo clean-demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -19,17 +19,26 @@ instructions: ## what the bursts execute for a frame, against tests/instructions
 e2e: ## whole programs with real packets
 	@devtools/setup e2e && tests/run e2e
 
+e2e-asan: ## the same, with plugins that have the address sanitizer
+	@devtools/setup e2e-asan && tests/run e2e-asan
+
 fuzz: ## every fuzz target for FUZZ_SECONDS (60)
 	@devtools/setup fuzz && tests/run fuzz
 
 asan: ## unit tests under address and undefined-behaviour sanitizers
 	@devtools/setup asan && tests/run asan
 
+tsan: ## unit tests under the thread sanitizer
+	@devtools/setup tsan && tests/run tsan
+
+coverage: ## lines that the fuzz targets' corpora and the unit tests reach
+	@devtools/setup coverage && tests/run coverage
+
 lint: ## format, layers, sizes, headers, forbidden tokens
 	@devtools/setup lint && devtools/lint
 
-test: ## unit, instructions, asan, fuzz, e2e; the last line counts
-	@devtools/setup test && tests/run unit instructions asan fuzz e2e
+test: ## all suites; the last line counts
+	@devtools/setup test && tests/run unit instructions asan tsan fuzz coverage e2e e2e-asan
 
 soak: ## the long tests in their full length (hours); results in docs/soak.csv
 	@devtools/setup soak && devtools/build obj && devtools/with-hugepages tests/soak
