@@ -160,10 +160,10 @@ class Testpmd(Program):
         self.send(line)
         deadline = time.monotonic() + timeout
         while True:
-            answer = NEWS.sub(b"", self.said[begin:])
+            own = NEWS.sub(b"", self.said[begin:])
             # The line is echoed; the answer ends with a prompt. News begin with a line's end.
-            if b"\n" in answer and b"".join(answer.split()).endswith(PROMPT.strip()):
-                return answer.decode(errors="replace").replace("\r", "")
+            if b"\n" in own and b"".join(own.split()).endswith(PROMPT.strip()):
+                return self.said[begin:].decode(errors="replace").replace("\r", "")
             if time.monotonic() > deadline or not self.pump(0.05):
                 raise Failure(f"no answer to '{line}' within {timeout} s:\n" + self.tail())
 
