@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A vfio-user client that sends whatever it is told to."""
 
+import array
+import fcntl
 import os
 import select
 import socket
 import struct
+import termios
+import time
 
 HEADER = struct.Struct("<HHIII")
 
@@ -34,6 +38,7 @@ class Client:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
         self.socket.settimeout(timeout)
+        self.fds = []
         if hello:
             self.send(version())
             assert self.receive()[1] == 0
@@ -50,13 +55,13 @@ class Client:
             return False
 
     def receive(self):
-        """(command, error, body), or None: closed."""
+        """(command, error, body), or None: closed. Its descriptors are in `fds` until the next."""
+        self.close_fds()
         data = b""
         try:
             while len(data) < HEADER.size:
                 piece, fds, _, _ = socket.recv_fds(self.socket, HEADER.size - len(data), 128)
-                for fd in fds:
-                    os.close(fd)
+                self.fds += fds
                 if not piece:
                     return None
                 data += piece
@@ -75,11 +80,39 @@ class Client:
         self.send(message(command, body), fds)
         return self.receive()
 
+    def has_answer(self, timeout):
+        """True if there is something to read, or an end, within some seconds."""
+        return bool(select.select([self.socket], [], [], timeout)[0])
+
+    def wait_read(self, timeout=2):
+        """Wait until the server has taken all that was sent, or has closed."""
+        deadline = time.monotonic() + timeout
+        count = array.array("i", [0])
+        while time.monotonic() < deadline:
+            fcntl.ioctl(self.socket, termios.TIOCOUTQ, count)
+            if count[0] == 0 or self.is_closed(0):
+                return
+            time.sleep(0.0005)
+        raise TimeoutError("the server doesn't read")
+
+    def end(self):
+        """Nothing more will come."""
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the server was first
+
     def is_closed(self, timeout):
         """True if the server closes within some seconds."""
         poll = select.poll()
         poll.register(self.socket, select.POLLRDHUP)
         return bool(poll.poll(timeout * 1000))
 
+    def close_fds(self):
+        for fd in self.fds:
+            os.close(fd)
+        self.fds = []
+
     def close(self):
+        self.close_fds()
         self.socket.close()

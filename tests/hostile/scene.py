@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+The common runner of all attacks on a host, and what must be true behind each.
+
+One host has two guest ports. One is attacked, while a flood of frames goes to it; at the other a
+well-behaved guest, the bystander, reflects a windowed, audited stream. The host serves all tests
+one after the other, so that what an attack leaves behind meets the next. Behind each attack:
+
+  - the host lives, and the attacked port serves the next ordinary client, with traffic;
+  - it has as many descriptors and mappings as before the first attack;
+  - the bystander's stream has lost, changed, doubled and reordered nothing and never paused for a
+    second, and its device answered within a second all the time.
+
+Where one of these is not so, the next test gets a new host.
+"""
+
+import ctypes
+import os
+import threading
+import time
+
+import vfio_user as vu
+from testpmd import Failure, wait_until
+
+STREAM = {"window": 32, "sizes": "60-1514", "segments": "1-3", "flows": 16}
+# The bystander's stream may pause for as long as the scheduler of a busy machine takes, not for a
+# client's deadline, the shortest of which is two seconds.
+PAUSE_MAX = 1.0
+FULL = os.environ.get("NMX_HOSTILE") == "full"
+
+
+class Bystander(threading.Thread):
+    """Watches the other guest: the longest pause of its stream, and of an answer to its driver."""
+
+    def __init__(self, rig, guest):
+        super().__init__(daemon=True)
+        self.rig = rig
+        self.guest = guest
+        self.ended = threading.Event()
+        self.longest = 0.0
+        self.longest_answer = 0.0
+        self.failure = None
+        self.first = self.rig.report("bystander").acknowledged
+        self.start()
+
+    def watch(self):
+        last, since = self.first, time.monotonic()
+        while not self.ended.wait(0.01):
+            now = self.rig.report("bystander").acknowledged
+            if now != last:
+                last, since = now, time.monotonic()
+            self.longest = max(self.longest, time.monotonic() - since)
+            begin = time.monotonic()
+            self.guest.ask("state")  # reads a register
+            self.longest_answer = max(self.longest_answer, time.monotonic() - begin)
+
+    def run(self):
+        try:
+            self.watch()
+        except (Failure, OSError) as failure:
+            self.failure = failure
+
+    def is_served(self):
+        """True if its stream has gone on since this test began."""
+        return self.rig.report("bystander").acknowledged > self.first + 100
+
+    def check(self):
+        wait_until(self.is_served, "the bystander's stream to go on")
+        self.ended.set()
+        self.join()
+        assert self.failure is None, f"the bystander: {self.failure}"
+        assert self.longest < PAUSE_MAX, f"the bystander's stream paused for {self.longest:.2f} s"
+        assert self.longest_answer < PAUSE_MAX, f"its device took {self.longest_answer:.2f} s"
+        wrong = [line for line in self.rig.report("bystander").verdict()
+                 if "has not ended" not in line]
+        assert wrong == []
+
+
+class HeldThread:
+    """A thread of another process that is stopped, while the others run on."""
+
+    SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+    ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+    ptrace.argtypes = [ctypes.c_long] * 4
+    ptrace.restype = ctypes.c_long
+
+    def __init__(self, thread):
+        self.thread = thread
+
+    def call(self, request):
+        if self.ptrace(request, self.thread, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    def __enter__(self):
+        self.call(self.SEIZE)
+        self.call(self.INTERRUPT)
+        os.waitpid(self.thread, self.WALL)
+        return self
+
+    def __exit__(self, *_):
+        self.release()
+
+    def release(self):
+        if self.thread:
+            self.call(self.DETACH)
+        self.thread = None
+
+
+class Scene:
+    """The host, its bystander, and where to attack."""
+
+    def __init__(self, rig):
+        self.rig = rig
+        self.path = rig.path("attacked")
+        self.attackers = []
+        self.host = rig.testpmd("host", [
+            f"net_vdpdk_host0,path={self.path},queues=2",
+            rig.tnic(0, "flood", **{**STREAM, "window": 0, "sizes": "60-9000"}),
+            f"net_vdpdk_host1,path={rig.path('calm')},queues=2",
+            rig.tnic(1, "bystander", **STREAM)], ["--rxq=2", "--txq=2"])
+        self.guest = rig.light_guest("calm", 2)
+        self.guest.ask("start")
+        self.guest.ask("reflect")
+        # First clients, so that what is allocated once is there before the count.
+        vu.Client(self.path).close()
+        self.host.command("start")
+        wait_until(lambda: rig.report("bystander").acknowledged > 1000, "the bystander's stream")
+        self.serve_next()
+        wait_until(lambda: not self.is_busy(), "the port to be free")
+        self.fds, self.maps = self.count_at_rest()
+        self.bystander = None
+        self.before = {}
+
+    # --- What tests use ---
+
+    def is_busy(self):
+        """True while the attacked port has a client: another one is closed at once."""
+        client = vu.Client(self.path, hello=False)
+        client.send(vu.version())
+        busy = client.receive() is None
+        client.close()
+        return busy
+
+    def client(self, **keys):
+        """An attacker that speaks the protocol, or some of it."""
+        self.attackers.append(vu.Client(self.path, **keys))
+        return self.attackers[-1]
+
+    def adopt(self, attacker):
+        """An attacker of another kind: it has close()."""
+        self.attackers.append(attacker)
+        return attacker
+
+    def light_guest(self, reflect=True):
+        """An attacker that has a device first."""
+        guest = self.adopt(self.rig.light_guest("attacked", 2))
+        guest.ask("start")
+        if reflect:
+            guest.ask("reflect")
+            wait_until(lambda: int(guest.ask("count")[0]) > 100, "traffic")
+        return guest
+
+    def count(self, name):
+        """How much a counter of the attacked port has grown since the test began."""
+        return self.host.xstats(0)[name] - self.before.get(name, 0)
+
+    def hold_bursts(self):
+        """Stop the host's data thread, wherever it is; to be left again within a fraction of a
+        second, as the bystander waits as well."""
+        tasks = f"/proc/{self.host.pid}/task"
+        for thread in os.listdir(tasks):
+            with open(f"{tasks}/{thread}/comm") as file:
+                if "worker" in file.read():
+                    return HeldThread(int(thread))
+        raise Failure("the host has no data thread")
+
+    # --- What the runner does ---
+
+    def count_at_rest(self):
+        """Descriptors and mappings of the host, when nobody has been there for a while."""
+        counts = []
+        while len(set(counts[-20:])) != 1 or len(counts) < 20:
+            counts.append((self.host.count_fds(), self.host.count_maps()))
+            time.sleep(0.01)
+        return counts[-1]
+
+    def begin(self):
+        self.before = self.host.xstats(0)
+        self.bystander = Bystander(self.rig, self.guest)
+
+    def serve_next(self):
+        """The next ordinary client of the attacked port."""
+        guest = self.rig.light_guest("attacked", 2)
+        guest.ask("start")
+        guest.ask("reflect")
+        wait_until(lambda: int(guest.ask("count")[0]) > 100, "traffic of the next client")
+        guest.ask("pause")
+        guest.ask("stop")
+        assert guest.ask("count")[2] == "0"
+        guest.kill()
+        self.rig.programs.remove(guest)
+
+    def end_attackers(self):
+        for attacker in self.attackers:
+            attacker.close()
+            if attacker in self.rig.programs:
+                attacker.kill()
+                self.rig.programs.remove(attacker)
+        self.attackers = []
+
+    def check(self):
+        self.end_attackers()
+        assert self.host.process.poll() is None, "the host is dead:\n" + self.host.tail()
+        wait_until(lambda: not self.is_busy(), "the port to be free")
+        self.serve_next()
+        self.bystander.check()
+        assert self.guest.ask("count")[2] == "0"
+        wait_until(lambda: self.host.count_fds() == self.fds, "as many descriptors as before")
+        wait_until(lambda: abs(self.host.count_maps() - self.maps) <= 2, "as many mappings")
