@@ -36,7 +36,7 @@ LENGTHS = [
     Length("NMX_RECONNECTS", 10, 1000, "reconnects under a forwarding program",
            "tests/e2e/test_life.py -k reconnects", 20),
     Length("NMX_CHURNS", 30, 300, "times that a guest's memory grows and shrinks under load",
-           "tests/e2e/test_memory.py -k comes_and_goes", 10),
+           "tests/e2e/test_memory_modes.py -k comes_and_goes", 10),
     Length("FUZZ_SECONDS", 60, 120, "seconds of each fuzz target", "", 20),
 ]
 

@@ -144,6 +144,7 @@ RECEIVED = {
 SENT = {
     "id-beyond-the-ring": lambda ring, number: ring.complete(w1(0, ring.n_slots)),
     "id-not-in-flight": lambda ring, number: ring.complete(w1(0, (number - 1) % ring.n_slots)),
+    "flag": lambda ring, number: ring.complete(w1(0, number, 2)),
 }
 
 
@@ -235,8 +236,15 @@ def test_request_that_is_never_answered(victim):
     """The session is given up after five seconds, and the next one begun."""
     with victim.serve(respond=lambda op, _: "silence" if op == h.STATS_GET else None):
         assert victim.attach() is None
-        victim.program.command("show port stats 0", 30)
-        wait_until(lambda: "the host doesn't answer a request" in victim.program.text(), "the word")
+        begin = len(victim.program.said)
+        victim.program.send("show port stats 0")
+        word = victim.program.expect("the host doesn't answer a request", 20, begin)
+        victim.program.expect("Throughput", 20, word.end())
+        victim.program.expect("the host is back", 20, word.end())
+        # The driver's lines may have come into the midst of a prompt: here is another one.
+        begin = len(victim.program.said)
+        victim.program.send("")
+        victim.program.expect(r"testpmd> ", 20, begin)
 
 
 def test_statistics_of_noise(victim):

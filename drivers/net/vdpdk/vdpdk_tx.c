@@ -57,7 +57,8 @@ take_segment(struct vdpdk_queue *common, uint64_t w1)
 	uint16_t id = VDPDK_W1_ID(w1);
 	struct rte_mbuf *mbuf = likely(id <= common->ids.mask) ? common->mbufs[id] : NULL;
 
-	if (unlikely(mbuf == NULL))
+	/* Behind status and id a Tx completion has nothing. */
+	if (unlikely(mbuf == NULL || w1 >> 32 != 0))
 		return NULL;
 	common->mbufs[id] = NULL;
 	vdpdk_return_id(&common->ids, id);
