@@ -19,7 +19,7 @@ instructions: ## what the bursts execute for a frame, against tests/instructions
 e2e: ## whole programs with real packets
 	@devtools/setup e2e && tests/run e2e
 
-e2e-asan: ## the same, with plugins that have the address sanitizer
+e2e-asan: ## the same, not in `make test`, with plugins that have the address sanitizer
 	@devtools/setup e2e-asan && tests/run e2e-asan
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60)
@@ -37,8 +37,8 @@ coverage: ## lines that the fuzz targets' corpora and the unit tests reach
 lint: ## format, layers, sizes, headers, forbidden tokens
 	@devtools/setup lint && devtools/lint
 
-test: ## all suites; the last line counts
-	@devtools/setup test && tests/run unit instructions asan tsan fuzz coverage e2e e2e-asan
+test: ## all of these; the last line counts
+	@devtools/setup test && tests/run unit instructions asan tsan fuzz coverage e2e
 
 soak: ## the long tests in their full length (hours); results in docs/soak.csv
 	@devtools/setup soak && devtools/build obj && devtools/with-hugepages tests/soak

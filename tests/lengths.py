@@ -17,7 +17,7 @@ class Length:
     short: int
     full: int
     what: str
-    tests: str  # pytest's arguments; of `devtools/fuzz` none
+    tests: str  # pytest's arguments, or a command
     minutes: int  # the full length takes less
 
     def get(self):
@@ -37,7 +37,11 @@ LENGTHS = [
            "tests/e2e/test_life.py -k reconnects", 20),
     Length("NMX_CHURNS", 30, 300, "times that a guest's memory grows and shrinks under load",
            "tests/e2e/test_memory_modes.py -k comes_and_goes", 10),
-    Length("FUZZ_SECONDS", 60, 120, "seconds of each fuzz target", "", 20),
+    Length("NMX_HOSTILE", 0, 1, "exhaustive runs of all attacks (docs/hostile.md)",
+           "tests/hostile -k test", 40),
+    Length("NMX_SANITIZED", 0, 1, "runs of all whole programs with sanitized plugins",
+           "make e2e-asan", 20),
+    Length("FUZZ_SECONDS", 60, 120, "seconds of each fuzz target", "devtools/fuzz", 20),
 ]
 
 

@@ -24,6 +24,7 @@ def check(rig, waiter):
     assert int(received) == FRAMES
     # It slept, and was woken, for nearly each; a few came two to a wake-up at most.
     assert int(waits) > FRAMES * 0.9
+    waiter.send("")
     assert waiter.wait() == 0
 
 

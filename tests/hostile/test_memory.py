@@ -179,7 +179,7 @@ def test_flood_of_maps(scene):
         share = int(file.read()) // 4 * 3 // 4
     assert 1000 < taken <= min(share, 16384)
     assert set(errors[:taken]) == {0} and set(errors[taken:]) == {ENOSPC}
-    assert scene.host.count_maps() > scene.maps + taken
+    assert scene.host.count_maps() >= scene.maps + taken
     unmaps = [(vu.message(vu.DMA_UNMAP, d.pack_unmap(i * 2 * PAGE, PAGE)), []) for i in range(500)]
     assert set(ask_many(client, unmaps)) == {0}
 

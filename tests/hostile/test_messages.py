@@ -6,7 +6,7 @@ Two states last only as long as a burst of the host does: a device that is reset
 is parked. For these the host's data thread is stopped inside a burst.
 
 What is expected doesn't depend on the state but before VERSION, so one function says it. The short
-form takes each seventh cut, beginning elsewhere for each message; NMX_HOSTILE=full takes all.
+form takes each seventh cut, beginning elsewhere for each message; NMX_HOSTILE=1 takes all.
 """
 
 import contextlib

@@ -9,7 +9,7 @@
  * frame it gets. A windowed sender sends the next frame as soon as it has this one back; so this
  * one goes back at a random moment round arming, before or after, and the next comes before, during
  * and after it. A lost wake-up stops the program for good. Prints "waiting" when it is ready, and
- * at the end "received FRAMES waits WAITS".
+ * at the end "received FRAMES waits WAITS"; a line of input ends it then.
  */
 
 #include <stdbool.h>
@@ -117,6 +117,9 @@ main(int argc, char **argv)
 	}
 	send_back(&held);
 	printf("received %lu waits %lu\n", (unsigned long)received, (unsigned long)waits);
+	fflush(stdout);
+	/* What was sent back last may still be on its way: the port stays until a line says so. */
+	(void)getchar();
 	rte_eth_dev_stop(0);
 	rte_eth_dev_close(0);
 	rte_eal_cleanup();
