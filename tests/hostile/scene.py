@@ -149,6 +149,8 @@ class Scene:
 
     def adopt(self, attacker):
         """An attacker of another kind: it has close()."""
+        # A host whose terminal is full waits in the callback that tells of each client's link.
+        self.host.pump(0)
         self.attackers.append(attacker)
         return attacker
 
