@@ -52,13 +52,30 @@ run(void *argument)
 	return NULL;
 }
 
+/** With a small stack, or a usual one where a program's thread-local data need more; 0 or an error.
+ */
+static int
+create_thread(pthread_attr_t *attributes, struct discard *discard)
+{
+	size_t usual;
+	pthread_t thread;
+	int ret = pthread_attr_getstacksize(attributes, &usual);
+
+	if (ret != 0)
+		return ret;
+	if (pthread_attr_setstacksize(attributes, STACK_BYTES) == 0 &&
+		pthread_create(&thread, attributes, run, discard) == 0)
+		return 0;
+	ret = pthread_attr_setstacksize(attributes, usual);
+	return ret == 0 ? pthread_create(&thread, attributes, run, discard) : ret;
+}
+
 /** A thread that handles none of the program's signals; 0 or an error. */
 static int
 start_thread(struct discard *discard)
 {
 	sigset_t all, kept;
 	pthread_attr_t attributes;
-	pthread_t thread;
 	int ret = pthread_attr_init(&attributes);
 
 	if (ret != 0)
@@ -67,9 +84,7 @@ start_thread(struct discard *discard)
 	pthread_sigmask(SIG_SETMASK, &all, &kept);
 	ret = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	if (ret == 0)
-		ret = pthread_attr_setstacksize(&attributes, STACK_BYTES);
-	if (ret == 0)
-		ret = pthread_create(&thread, &attributes, run, discard);
+		ret = create_thread(&attributes, discard);
 	pthread_sigmask(SIG_SETMASK, &kept, NULL);
 	pthread_attr_destroy(&attributes);
 	return ret;

@@ -31,20 +31,13 @@ def need_pages(rig, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_stock_testpmd_works_with_no_other_eal_flags(rig, mode):
-    """As a user starts it: only -d, --vdev and --file-prefix, and one memory mode."""
+@pytest.mark.parametrize("host_mode", ["same", "default"])
+def test_guest_and_host_of_any_mode_pass_frames(rig, mode, host_mode):
+    """With the same mode both are as a user starts them: -d, --vdev, --file-prefix, no more."""
     need_pages(rig, mode)
-    host = rig.host(rig.tnic(**STREAM), eal=MODES[mode], bare=True)
-    guest = rig.guest(eal=MODES[mode], bare=True, args=["--auto-start"])
-    host.command("start")
-    check_counters(host, guest, rig.check_stream())
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_guest_of_any_mode_works_with_a_host_of_the_default(rig, mode):
-    need_pages(rig, mode)
-    host = rig.host(rig.tnic(**STREAM))
-    guest = rig.guest(eal=MODES[mode], args=["--auto-start"])
+    bare = host_mode == "same"
+    host = rig.host(rig.tnic(**STREAM), eal=MODES[mode] if bare else [], bare=bare)
+    guest = rig.guest(eal=MODES[mode], bare=bare, args=["--auto-start"])
     host.command("start")
     check_counters(host, guest, rig.check_stream())
 

@@ -155,20 +155,21 @@ def complete_chain(ring, number):
     ring.complete(w1(60, number, 2))
 
 
-@pytest.mark.parametrize("name", RECEIVED)
-def test_wrong_rx_completion(victim, name):
-    with victim.serve(received=once(RECEIVED[name])):
+def expect_breach(victim, queue, **wrong):
+    with victim.serve(**wrong):
         assert victim.attach() is None
         wait_until(lambda: victim.count("queue_faults") > 0, "the fault")
-        assert "Rx queue 0 stopped: the device broke the rules" in victim.program.text()
+        assert f"{queue} queue 0 stopped: the device broke the rules" in victim.program.text()
+
+
+@pytest.mark.parametrize("name", RECEIVED)
+def test_wrong_rx_completion(victim, name):
+    expect_breach(victim, "Rx", received=once(RECEIVED[name]))
 
 
 @pytest.mark.parametrize("name", SENT)
 def test_wrong_tx_completion(victim, name):
-    with victim.serve(sent=once(SENT[name])):
-        assert victim.attach() is None
-        wait_until(lambda: victim.count("queue_faults") > 0, "the fault")
-        assert "Tx queue 0 stopped: the device broke the rules" in victim.program.text()
+    expect_breach(victim, "Tx", sent=once(SENT[name]))
 
 
 @pytest.mark.parametrize("reason", [0, 4, 0xFFFF])

@@ -18,8 +18,9 @@
 
 #include <rte_cycles.h>
 #include <rte_eal.h>
-#include <rte_ethdev.h>
 #include <rte_launch.h>
+
+#include "port.h"
 
 #define MBUFS       16383
 #define ROUND_MBUFS 4095
@@ -34,23 +35,12 @@ static struct {
 	atomic_bool stop;
 } shared;
 
-static int
-start_port(void)
-{
-	const struct rte_eth_conf conf = { .rxmode.mtu = RTE_ETHER_MTU };
-	struct rte_mempool *pool = rte_pktmbuf_pool_create(
-		"base", MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
-	int ret;
-
-	if (pool == NULL || rte_eth_dev_count_avail() == 0)
-		return -1;
-	ret = rte_eth_dev_configure(0, 1, 1, &conf);
-	if (ret == 0)
-		ret = rte_eth_rx_queue_setup(0, 0, 1024, 0, NULL, pool);
-	if (ret == 0)
-		ret = rte_eth_tx_queue_setup(0, 0, 1024, 0, NULL);
-	return ret == 0 ? rte_eth_dev_start(0) : ret;
-}
+static const struct port_wants wants = {
+	.conf = { .rxmode.mtu = RTE_ETHER_MTU },
+	.n_slots = 1024,
+	.n_mbufs = MBUFS,
+	.n_cached = 256,
+};
 
 static void
 send_back(struct rte_mbuf **mbufs, uint16_t n)
@@ -118,7 +108,7 @@ main(int argc, char **argv)
 	int used = rte_eal_init(argc, argv);
 	unsigned int rounds;
 
-	if (used < 0 || argc - used < 2 || start_port() != 0) {
+	if (used < 0 || argc - used < 2 || start_port(&wants) == NULL) {
 		fprintf(stderr, "nmx-churn: no port, or bad arguments: [EAL] -- ROUNDS\n");
 		return 1;
 	}

@@ -18,8 +18,9 @@
 #include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
-#include <rte_ethdev.h>
 #include <rte_malloc.h>
+
+#include "port.h"
 
 #define FRAME_BYTES 1000
 #define HEAP        "nmx-oddtx"
@@ -178,22 +179,11 @@ try_external_heap(void)
 	fflush(stdout);
 }
 
-static int
-start_port(void)
-{
-	const struct rte_eth_conf conf = { .txmode.offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS };
-	int ret;
-
-	pool = rte_pktmbuf_pool_create("oddtx", 4095, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
-	if (pool == NULL || rte_eth_dev_count_avail() == 0)
-		return -1;
-	ret = rte_eth_dev_configure(0, 1, 1, &conf);
-	if (ret == 0)
-		ret = rte_eth_rx_queue_setup(0, 0, 256, 0, NULL, pool);
-	if (ret == 0)
-		ret = rte_eth_tx_queue_setup(0, 0, 256, 0, NULL);
-	return ret == 0 ? rte_eth_dev_start(0) : ret;
-}
+static const struct port_wants wants = {
+	.conf = { .txmode.offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS },
+	.n_slots = 256,
+	.n_mbufs = 4095,
+};
 
 static void
 show_statistics(void)
@@ -212,7 +202,9 @@ show_statistics(void)
 int
 main(int argc, char **argv)
 {
-	if (rte_eal_init(argc, argv) < 0 || start_port() != 0) {
+	if (rte_eal_init(argc, argv) >= 0)
+		pool = start_port(&wants);
+	if (pool == NULL) {
 		fprintf(stderr, "nmx-oddtx: no port\n");
 		return 1;
 	}

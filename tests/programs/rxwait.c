@@ -18,35 +18,28 @@
 
 #include <rte_cycles.h>
 #include <rte_eal.h>
-#include <rte_ethdev.h>
 #include <rte_interrupts.h>
 #include <rte_random.h>
+
+#include "port.h"
 
 #define MBUFS     8191
 #define IDLE_US   60
 #define BURST_MAX 32
 
-static int
-start_port(void)
+/** Start the port, with its interrupt in this thread's epoll instance. */
+static bool
+start(void)
 {
-	const struct rte_eth_conf conf = { .intr_conf = { .rxq = 1 } };
-	struct rte_mempool *pool = rte_pktmbuf_pool_create(
-		"rxwait", MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
-	int ret;
+	static const struct port_wants wants = {
+		.conf = { .intr_conf = { .rxq = 1 } },
+		.n_slots = 1024,
+		.n_mbufs = MBUFS,
+		.n_cached = 256,
+	};
 
-	if (pool == NULL || rte_eth_dev_count_avail() == 0)
-		return -1;
-	ret = rte_eth_dev_configure(0, 1, 1, &conf);
-	if (ret == 0)
-		ret = rte_eth_rx_queue_setup(0, 0, 1024, 0, NULL, pool);
-	if (ret == 0)
-		ret = rte_eth_tx_queue_setup(0, 0, 1024, 0, NULL);
-	if (ret == 0)
-		ret = rte_eth_dev_start(0);
-	if (ret == 0)
-		ret = rte_eth_dev_rx_intr_ctl_q(
-			0, 0, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, NULL);
-	return ret;
+	return start_port(&wants) != NULL &&
+	       rte_eth_dev_rx_intr_ctl_q(0, 0, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, NULL) == 0;
 }
 
 /** Frames that are to be sent back. */
@@ -101,7 +94,7 @@ main(int argc, char **argv)
 	struct held held = { .n = 0 };
 	int used = rte_eal_init(argc, argv);
 
-	if (used < 0 || argc - used < 2 || start_port() != 0) {
+	if (used < 0 || argc - used < 2 || !start()) {
 		fprintf(stderr, "nmx-rxwait: no port, or bad arguments: [EAL] -- FRAMES [SEED]\n");
 		return 1;
 	}
