@@ -130,18 +130,21 @@ nmx_ring_check_segment(const struct nmx_ring_slot *slot)
 static inline uint16_t
 nmx_ring_fetch_posted(struct nmx_ring_host *ring, uint32_t want)
 {
-	while (nmx_ring_count_taken(ring) < want) {
-		struct nmx_ring_slot *slot = &ring->taken[ring->fetch & ring->mask];
-		uint16_t fault;
+	struct nmx_ring_host local = *ring; /* in registers: stores to `taken` can't touch it */
+	uint16_t fault = VDPDK_FAULT_NONE;
 
-		if (!nmx_ring_load_slot(ring, slot))
+	while (nmx_ring_count_taken(&local) < want) {
+		struct nmx_ring_slot *slot = &local.taken[local.fetch & local.mask];
+
+		if (!nmx_ring_load_slot(&local, slot))
 			break;
 		fault = nmx_ring_check_posted(slot);
 		if (fault != VDPDK_FAULT_NONE)
-			return fault;
-		ring->fetch++;
+			break;
+		local.fetch++;
 	}
-	return VDPDK_FAULT_NONE;
+	ring->fetch = local.fetch;
+	return fault;
 }
 
 /**
@@ -154,13 +157,14 @@ nmx_ring_fetch_posted(struct nmx_ring_host *ring, uint32_t want)
 static inline uint16_t
 nmx_ring_fetch_frames(struct nmx_ring_host *ring, uint32_t want)
 {
-	uint32_t n_segments = 0; /* of the frame that is being fetched */
+	struct nmx_ring_host local = *ring; /* as in nmx_ring_fetch_posted() */
+	uint32_t n_segments = 0;            /* of the frame that is being fetched */
 	uint16_t fault = VDPDK_FAULT_NONE;
 
-	while (n_segments > 0 || nmx_ring_count_taken(ring) < want) {
-		struct nmx_ring_slot *slot = &ring->taken[ring->fetch & ring->mask];
+	while (n_segments > 0 || nmx_ring_count_taken(&local) < want) {
+		struct nmx_ring_slot *slot = &local.taken[local.fetch & local.mask];
 
-		if (!nmx_ring_load_slot(ring, slot)) {
+		if (!nmx_ring_load_slot(&local, slot)) {
 			/* The driver turns a frame's first slot last: the others are there. */
 			fault = n_segments > 0 ? VDPDK_FAULT_CHAIN : VDPDK_FAULT_NONE;
 			break;
@@ -168,7 +172,7 @@ nmx_ring_fetch_frames(struct nmx_ring_host *ring, uint32_t want)
 		fault = nmx_ring_check_segment(slot);
 		if (fault != VDPDK_FAULT_NONE)
 			break;
-		ring->fetch++;
+		local.fetch++;
 		n_segments++;
 		if (!(slot->flags & VDPDK_FLAG_NEXT)) {
 			n_segments = 0;
@@ -178,7 +182,8 @@ nmx_ring_fetch_frames(struct nmx_ring_host *ring, uint32_t want)
 		}
 	}
 	if (fault != VDPDK_FAULT_NONE)
-		ring->fetch -= n_segments;
+		local.fetch -= n_segments;
+	ring->fetch = local.fetch;
 	return fault;
 }
 

@@ -9,9 +9,9 @@
  *
  * A burst is cut into chunks of BURST_MAX frames. For each chunk:
  *
- *   1. fetch whole frames, with a bound; take as many mbufs as there are frames
- *   2. judge each frame, translate its segments, prefetch what will be read
- *   3. copy
+ *   1. fetch whole frames, with a bound
+ *   2. judge each frame, translate its first segment, prefetch what will be read
+ *   3. take as many mbufs as there are good frames; copy
  *   4. answer the slots, last first
  *
  * Frames that find no mbuf stay fetched, in the slots' private copies, for the next burst: nothing
@@ -22,9 +22,10 @@
 #include <rte_memcpy.h>
 #include <rte_prefetch.h>
 
+#include "lib/dpdk/mbufs.h"
 #include "port.h"
 
-/** A frame of a chunk: its slots, counted from `comp`, and its mbuf. */
+/** A frame of a chunk: its slots, counted from `comp`. */
 struct frame {
 	NMX_SHARED uint8_t *first; /* its first segment */
 	uint32_t ahead;            /* its first slot */
@@ -38,7 +39,7 @@ struct burst {
 	struct nmx_from_guest *queue;
 	struct guest_ring *ring;
 	const struct nmx_mem_view *view;
-	uint32_t bytes_max; /* of a frame, by the port's MTU */
+	uint32_t bytes_max; /* of a frame, by the port's MTU and what its mbufs hold */
 	uint64_t frames, bytes;
 	uint64_t drops[NMX_FROM_GUEST_DROPS];
 	uint64_t no_mbuf;
@@ -57,31 +58,20 @@ translate(struct burst *burst, const struct nmx_ring_slot *slot, NMX_SHARED uint
 	return false;
 }
 
-/** The frame whose first slot is `ahead` of `comp`; all its slots are taken. */
-static inline struct frame
-measure_frame(const struct nmx_ring_host *slots, uint32_t ahead)
+/** Look at the frame whose first slot is `ahead` of `comp`; all its slots are taken. */
+static inline void
+measure_frame(const struct nmx_ring_host *slots, uint32_t ahead, struct frame *ret)
 {
-	struct frame frame = { .ahead = ahead };
-	const struct nmx_ring_slot *slot;
+	const struct nmx_ring_slot *slot = nmx_ring_get_taken(slots, ahead);
+	uint32_t n_slots = 1, bytes = slot->length;
 
-	do {
-		slot = nmx_ring_get_taken(slots, ahead + frame.n_slots);
-		frame.bytes += slot->length;
-		frame.n_slots++;
-	} while (slot->flags & VDPDK_FLAG_NEXT);
-	return frame;
-}
-
-/** How many whole frames, at most n, are taken. */
-static inline uint16_t
-count_frames(const struct nmx_ring_host *slots, uint16_t n)
-{
-	uint32_t taken = nmx_ring_count_taken(slots), ahead = 0;
-	uint16_t frames = 0;
-
-	for (; frames < n && ahead < taken; ahead++)
-		frames += !(nmx_ring_get_taken(slots, ahead)->flags & VDPDK_FLAG_NEXT);
-	return frames;
+	while (unlikely(slot->flags & VDPDK_FLAG_NEXT)) {
+		slot = nmx_ring_get_taken(slots, ahead + n_slots++);
+		bytes += slot->length;
+	}
+	ret->ahead = ahead;
+	ret->n_slots = n_slots;
+	ret->bytes = bytes;
 }
 
 /* --- Frames of several segments, or over several mbufs --- */
@@ -145,6 +135,8 @@ gather_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *he
 			return WAITS;
 		if (!append_segment(burst->queue->pool, head, &last, from, slot->length)) {
 			burst->no_mbuf++;
+			/* What is behind it is judged once this one has passed. */
+			burst->fault = VDPDK_FAULT_NONE;
 			return WAITS;
 		}
 	}
@@ -156,28 +148,25 @@ gather_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *he
 
 /** Judge a frame; RECEIVED if it is to be copied. */
 static inline enum fate
-judge_frame(struct burst *burst, const struct frame *frame, const struct rte_mbuf *mbuf)
+judge_frame(struct burst *burst, const struct frame *frame)
 {
 	if (unlikely(frame->bytes < VDPDK_FRAME_BYTES_MIN || frame->bytes > NMX_FRAME_BYTES_MAX)) {
 		burst->fault = VDPDK_FAULT_LENGTH;
 		return WAITS;
 	}
-	if (unlikely(frame->bytes > burst->bytes_max ||
-		     (frame->bytes > rte_pktmbuf_tailroom(mbuf) && !burst->queue->scatter)))
-		return DROPPED; /* NMX_FROM_GUEST_TOO_LONG, the only reason there is */
-	return RECEIVED;
+	/* NMX_FROM_GUEST_TOO_LONG, the only reason there is. */
+	return likely(frame->bytes <= burst->bytes_max) ? RECEIVED : DROPPED;
 }
 
 /** Find and prefetch a frame. */
 static inline enum fate
-plan_frame(struct burst *burst, struct frame *frame, const struct rte_mbuf *mbuf)
+plan_frame(struct burst *burst, const struct nmx_ring_slot *first, struct frame *frame)
 {
-	enum fate fate = judge_frame(burst, frame, mbuf);
+	enum fate fate = judge_frame(burst, frame);
 
 	if (unlikely(fate != RECEIVED))
 		return fate;
-	if (unlikely(!translate(
-		    burst, nmx_ring_get_taken(&burst->ring->slots, frame->ahead), &frame->first)))
+	if (unlikely(!translate(burst, first, &frame->first)))
 		return WAITS;
 	__builtin_prefetch(NMX_SHARED_PLAIN(void, frame->first));
 	return RECEIVED;
@@ -187,51 +176,62 @@ plan_frame(struct burst *burst, struct frame *frame, const struct rte_mbuf *mbuf
 static inline enum fate
 copy_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *mbuf)
 {
-	mbuf->port = burst->queue->port_id;
-	if (unlikely(frame->n_slots > 1 || frame->bytes > rte_pktmbuf_tailroom(mbuf)))
+	const struct nmx_from_guest *queue = burst->queue;
+
+	if (unlikely(frame->n_slots > 1 || frame->bytes > queue->room)) {
+		nmx_dpdk_fill_mbuf(mbuf, queue->rearm, 0);
 		return gather_frame(burst, frame, mbuf);
+	}
+	nmx_dpdk_fill_mbuf(mbuf, queue->rearm, (uint16_t)frame->bytes);
 	rte_memcpy(
 		rte_pktmbuf_mtod(mbuf, void *), NMX_SHARED_PLAIN(void, frame->first), frame->bytes);
-	mbuf->data_len = (uint16_t)frame->bytes;
-	mbuf->pkt_len = frame->bytes;
 	return RECEIVED;
 }
 
 /** Answer n slots, last first. */
 static inline void
-answer_slots(struct nmx_ring_host *slots, uint32_t n)
+answer_slots(struct nmx_ring_host *ring, uint32_t n)
 {
+	struct nmx_ring_host slots = *ring;
+
 	for (uint32_t i = n; i-- > 0;)
-		nmx_ring_complete_slot(
-			slots, i, VDPDK_W1(VDPDK_TX_DONE, nmx_ring_get_taken(slots, i)->id, 0, 0));
-	nmx_ring_advance_comp(slots, n);
+		nmx_ring_complete_slot(&slots, i,
+			VDPDK_W1(VDPDK_TX_DONE, nmx_ring_get_taken(&slots, i)->id, 0, 0));
+	nmx_ring_advance_comp(ring, n);
 }
 
-/** What a chunk came to. */
+/** What a chunk comes to. */
 struct chunk {
-	struct frame frames[BURST_MAX]; /* planned, in order */
-	uint16_t n;
+	uint16_t n; /* frames planned, in order */
 	uint16_t n_drops;
 	uint32_t n_slots; /* of frames that are done with: planned or dropped */
+	struct frame frames[BURST_MAX];
 };
 
-/** Look at n taken frames; stops at one that waits. */
+/** Look at up to n taken frames; stops at one that waits. */
 static inline void
-plan_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs, uint16_t n)
+plan_chunk(struct burst *burst, struct chunk *chunk, uint16_t n)
 {
-	for (uint16_t i = 0; i < n; i++) {
-		struct frame frame = measure_frame(&burst->ring->slots, chunk->n_slots);
-		enum fate fate = plan_frame(burst, &frame, mbufs[chunk->n]);
+	const struct nmx_ring_host slots = burst->ring->slots;
+	uint32_t taken = nmx_ring_count_taken(&slots), ahead = 0;
 
+	chunk->n = chunk->n_drops = 0;
+	while (chunk->n + chunk->n_drops < n && ahead < taken) {
+		struct frame *frame = &chunk->frames[chunk->n];
+		enum fate fate;
+
+		measure_frame(&slots, ahead, frame);
+		fate = plan_frame(burst, nmx_ring_get_taken(&slots, ahead), frame);
 		if (unlikely(fate == WAITS))
 			break;
-		frame.drops_before = chunk->n_drops;
+		frame->drops_before = chunk->n_drops;
+		ahead += frame->n_slots;
 		if (likely(fate == RECEIVED))
-			chunk->frames[chunk->n++] = frame;
+			chunk->n++;
 		else
 			chunk->n_drops++;
-		chunk->n_slots += frame.n_slots;
 	}
+	chunk->n_slots = ahead;
 }
 
 /** Copy what was planned. Stops at a frame that waits, and takes it and the rest back. */
@@ -239,12 +239,18 @@ static inline uint16_t
 copy_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
 {
 	for (uint16_t i = 0; i < chunk->n; i++) {
-		if (unlikely(copy_frame(burst, &chunk->frames[i], mbufs[i]) != RECEIVED)) {
-			chunk->n_slots = chunk->frames[i].ahead;
-			chunk->n_drops = chunk->frames[i].drops_before;
+		const struct frame *frame = &chunk->frames[i];
+
+		if (unlikely(copy_frame(burst, frame, mbufs[i]) != RECEIVED)) {
+			chunk->n_slots = frame->ahead;
+			chunk->n_drops = frame->drops_before;
+			/* Raw ones behind it have never been filled in. */
+			rte_pktmbuf_free(mbufs[i]);
+			rte_mempool_put_bulk(
+				burst->queue->pool, (void **)&mbufs[i + 1], chunk->n - i - 1u);
 			return i;
 		}
-		burst->bytes += chunk->frames[i].bytes;
+		burst->bytes += frame->bytes;
 	}
 	return chunk->n;
 }
@@ -254,24 +260,25 @@ static uint16_t
 receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *ret_more)
 {
 	struct nmx_ring_host *slots = &burst->ring->slots;
-	struct chunk chunk = { .n = 0 };
-	uint16_t found, got;
+	struct chunk chunk;
+	uint16_t got = 0;
 
 	*ret_more = false;
 	burst->fault = nmx_ring_fetch_frames(slots, n);
-	found = count_frames(slots, n);
-	if (found == 0)
+	plan_chunk(burst, &chunk, n);
+	if (chunk.n_slots == 0)
 		return 0;
-	if (unlikely(rte_pktmbuf_alloc_bulk(burst->queue->pool, mbufs, found) != 0)) {
-		burst->no_mbuf++;
-		return 0;
+	if (chunk.n > 0) {
+		if (unlikely(rte_mempool_get_bulk(burst->queue->pool, (void **)mbufs, chunk.n) !=
+			     0)) {
+			burst->no_mbuf++;
+			burst->fault = VDPDK_FAULT_NONE; /* judged anew, behind these */
+			return 0;
+		}
+		got = copy_chunk(burst, &chunk, mbufs);
 	}
-	plan_chunk(burst, &chunk, mbufs, found);
-	got = copy_chunk(burst, &chunk, mbufs);
 	answer_slots(slots, chunk.n_slots);
 	burst->drops[NMX_FROM_GUEST_TOO_LONG] += chunk.n_drops;
-	if (unlikely(got < found))
-		rte_pktmbuf_free_bulk(mbufs + got, found - got);
 	burst->frames += got;
 	*ret_more = got == n;
 	return got;
@@ -287,6 +294,8 @@ receive_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 	burst->view = nmx_mem_get_view(burst->ring->mem);
 	burst->bytes_max = atomic_load_explicit(
 		&queue->port->from_guest_bytes_max, memory_order_relaxed);
+	if (!queue->scatter)
+		burst->bytes_max = RTE_MIN(burst->bytes_max, queue->room);
 	while (done < n && more && burst->fault == VDPDK_FAULT_NONE)
 		done += receive_chunk(burst, mbufs + done, RTE_MIN(n - done, BURST_MAX), &more);
 	if (unlikely(burst->fault != VDPDK_FAULT_NONE))
@@ -370,8 +379,12 @@ void
 nmx_guestport_set_pool(
 	struct nmx_from_guest *queue, struct rte_mempool *pool, uint16_t port_id, bool scatter)
 {
+	uint16_t bytes = rte_pktmbuf_data_room_size(pool);
+	uint16_t headroom = RTE_MIN(bytes, RTE_PKTMBUF_HEADROOM);
+
 	queue->pool = pool;
-	queue->port_id = port_id;
+	queue->rearm = nmx_dpdk_make_rearm(port_id, headroom);
+	queue->room = (uint16_t)(bytes - headroom);
 	queue->scatter = scatter;
 }
 

@@ -98,8 +98,9 @@ struct nmx_from_guest {
 	_Atomic(struct guest_ring *) active;
 	struct rte_mempool *pool;
 	struct nmx_guestport *port;
+	uint64_t rearm; /* an mbuf's first fields, as a fresh one has them */
 	uint16_t index;
-	uint16_t port_id;
+	uint16_t room; /* bytes that an mbuf of the pool holds */
 	bool scatter;
 	_Atomic bool armed; /* the program sleeps, or is about to */
 	struct nmx_from_guest_counters counters;

@@ -23,6 +23,7 @@
 #include <rte_memcpy.h>
 #include <rte_prefetch.h>
 
+#include "lib/dpdk/mbufs.h"
 #include "port.h"
 
 /** Where the frames of a chunk go. */
@@ -267,15 +268,15 @@ plan_frame(struct burst *burst, struct plan *plan, struct rte_mbuf *mbuf)
 static inline void
 answer_slots(struct burst *burst)
 {
-	struct nmx_ring_host *slots = &burst->ring->slots;
+	struct nmx_ring_host slots = burst->ring->slots;
 
 	for (uint32_t i = burst->used; i-- > 0;) {
-		const struct nmx_ring_slot *slot = nmx_ring_get_taken(slots, i);
+		const struct nmx_ring_slot *slot = nmx_ring_get_taken(&slots, i);
 
 		nmx_ring_complete_slot_w0(
-			slots, i, 0, VDPDK_W1(slot->length, slot->id, slot->flags, 0));
+			&slots, i, 0, VDPDK_W1(slot->length, slot->id, slot->flags, 0));
 	}
-	nmx_ring_advance_comp(slots, burst->used);
+	nmx_ring_advance_comp(&burst->ring->slots, burst->used);
 	burst->used = 0;
 }
 
@@ -283,9 +284,10 @@ answer_slots(struct burst *burst)
 static uint16_t
 send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 {
-	struct plan plan = { .n = 0 };
+	struct plan plan;
 	uint16_t i;
 
+	plan.n = 0;
 	burst->fault = nmx_ring_fetch_posted(&burst->ring->slots, n);
 	for (i = 0; i < n; i++) {
 		enum fate fate = plan_frame(burst, &plan, mbufs[i]);
@@ -299,8 +301,7 @@ send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 	}
 	copy_planned(&plan);
 	answer_slots(burst);
-	if (i > 0)
-		rte_pktmbuf_free_bulk(mbufs, i);
+	nmx_dpdk_free_mbufs(mbufs, i, true);
 	return i;
 }
 

@@ -13,6 +13,7 @@
 
 #include <rte_malloc.h>
 
+#include "lib/dpdk/mbufs.h"
 #include "vdpdk.h"
 
 static struct vdpdk_port *
@@ -65,22 +66,6 @@ free_common(struct vdpdk_queue *queue)
 	rte_free(queue->ids.fifo);
 }
 
-/** An mbuf's first fields as a fresh one has them, in one word. */
-static uint64_t
-make_rearm(uint16_t port_id)
-{
-	struct rte_mbuf mbuf = {
-		.data_off = RTE_PKTMBUF_HEADROOM,
-		.nb_segs = 1,
-		.port = port_id,
-	};
-	uint64_t word;
-
-	rte_mbuf_refcnt_set(&mbuf, 1);
-	memcpy(&word, &mbuf.rearm_data, sizeof(word));
-	return word;
-}
-
 /** What posted buffers hold; 0: the pool's are too small. */
 static uint16_t
 get_buffer_bytes(struct rte_mempool *pool)
@@ -128,7 +113,7 @@ vdpdk_set_up_rx_queue(struct rte_eth_dev *dev, uint16_t index, uint16_t n_slots,
 		return ret;
 	}
 	queue->pool = pool;
-	queue->rearm = make_rearm(dev->data->port_id);
+	queue->rearm = nmx_dpdk_make_rearm(dev->data->port_id, RTE_PKTMBUF_HEADROOM);
 	queue->buffer_bytes = get_buffer_bytes(pool);
 	queue->scatter = (offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0;
 	queue->event_fd = get_port(dev)->event_fds[index];

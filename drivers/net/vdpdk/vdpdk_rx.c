@@ -16,11 +16,11 @@
  */
 
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <rte_prefetch.h>
 
+#include "lib/dpdk/mbufs.h"
 #include "vdpdk.h"
 
 /** Buffers are posted this many at a time. */
@@ -87,12 +87,7 @@ take_buffer(struct vdpdk_rx_queue *queue, uint64_t w1)
 		return NULL;
 	common->mbufs[id] = NULL;
 	vdpdk_return_id(&common->ids, id);
-	memcpy((uint8_t *)mbuf + offsetof(struct rte_mbuf, rearm_data), &queue->rearm,
-		sizeof(queue->rearm));
-	mbuf->ol_flags = 0;
-	mbuf->packet_type = 0;
-	mbuf->data_len = length;
-	mbuf->pkt_len = length;
+	nmx_dpdk_fill_mbuf(mbuf, queue->rearm, length);
 	return mbuf;
 }
 

@@ -21,34 +21,11 @@
 
 #include <rte_errno.h>
 
+#include "lib/dpdk/mbufs.h"
 #include "vdpdk.h"
 #include "vdpdk_transport.h"
 
 /* --- Freeing --- */
-
-/** Return mbufs of finished slots to their pools, runs of one pool at once. */
-static void
-free_segments(struct rte_mbuf **mbufs, uint32_t n)
-{
-	void *run[BURST_MAX];
-	struct rte_mempool *pool = NULL;
-	uint32_t n_run = 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		struct rte_mbuf *mbuf = rte_pktmbuf_prefree_seg(mbufs[i]);
-
-		if (mbuf == NULL)
-			continue; /* somebody else has it, too */
-		if (mbuf->pool != pool && n_run > 0) {
-			rte_mempool_put_bulk(pool, run, n_run);
-			n_run = 0;
-		}
-		pool = mbuf->pool;
-		run[n_run++] = mbuf;
-	}
-	if (n_run > 0)
-		rte_mempool_put_bulk(pool, run, n_run);
-}
 
 /** Take the mbuf of a completion; NULL: the device broke the rules. */
 static inline struct rte_mbuf *
@@ -88,7 +65,7 @@ reap_some(struct vdpdk_tx_queue *queue)
 	if (queue->fast_free)
 		rte_mempool_put_bulk(done[0]->pool, (void **)done, n);
 	else
-		free_segments(done, n);
+		nmx_dpdk_free_mbufs(done, n, false);
 	return n;
 }
 
