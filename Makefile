@@ -46,7 +46,7 @@ soak: ## the long tests in their full length (hours); results in docs/soak.csv
 mutants: ## break the code on purpose, and see the tests fail
 	@devtools/setup mutants && tests/mutants/run
 
-install: build ## plugins, headers, documents to PREFIX (/usr/local), below DESTDIR
+install: build ## daemon, plugins, headers, documents to PREFIX (/usr/local), below DESTDIR
 	@devtools/install
 
 demo: ## ping, then packets a second, through a vDPDK device (YES=1: ask nothing)

@@ -41,6 +41,8 @@ LENGTHS = [
            "tests/hostile -k test", 40),
     Length("NMX_SANITIZED", 0, 1, "runs of all whole programs with sanitized plugins",
            "make e2e-asan", 20),
+    Length("NMX_MUX_STREAMS", 20, 2000, "streams of each of six guests and the wire through nicmuxd",
+           "tests/e2e/test_mux.py -k lose_nothing", 20),
     Length("FUZZ_SECONDS", 60, 120, "seconds of each fuzz target", "devtools/fuzz", 20),
 ]
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -123,8 +124,34 @@ bind_and_listen(int fd, const struct sockaddr_un *address, mode_t mode)
 	return 0;
 }
 
+/** True if nobody but this process' user and root can put a file into the folder. */
+static bool
+is_private(int folder)
+{
+	struct stat status;
+
+	return fstat(folder, &status) == 0 && (status.st_uid == 0 || status.st_uid == geteuid()) &&
+	       (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+/** Give the file to whom it is meant for. Context: folder locked. */
+static int
+give_away(int folder, const struct sockaddr_un *address, const struct nmx_vfu_permit *permit)
+{
+	if (permit->user == (uid_t)-1 && permit->group == (gid_t)-1 &&
+		(permit->mode & (S_IRWXG | S_IRWXO)) == 0)
+		return 0;
+	if (!is_private(folder))
+		return -EPERM;
+	if (lchown(address->sun_path, permit->user, permit->group) != 0)
+		return -errno;
+	/* bind() has cut it by the umask, which belongs to the whole process. */
+	return chmod(address->sun_path, permit->mode) == 0 ? 0 : -errno;
+}
+
 int
-nmx_vfu_open_listener(const char *path, mode_t mode, struct nmx_vfu_listener *ret_listener)
+nmx_vfu_open_listener(const char *path, const struct nmx_vfu_permit *permit,
+	struct nmx_vfu_listener *ret_listener)
 {
 	struct nmx_vfu_listener listener = { .fd = -1 };
 	struct sockaddr_un address;
@@ -139,7 +166,13 @@ nmx_vfu_open_listener(const char *path, mode_t mode, struct nmx_vfu_listener *re
 	ret = clear_path(&address);
 	if (ret == 0) {
 		listener.fd = open_socket();
-		ret = listener.fd < 0 ? listener.fd : bind_and_listen(listener.fd, &address, mode);
+		ret = listener.fd < 0 ? listener.fd
+				      : bind_and_listen(listener.fd, &address, permit->mode);
+		if (ret == 0) {
+			ret = give_away(folder, &address, permit);
+			if (ret != 0)
+				unlink(address.sun_path);
+		}
 	}
 	if (ret == 0 && lstat(address.sun_path, &status) != 0)
 		ret = -errno;
@@ -200,12 +233,14 @@ nmx_vfu_explain_listen(int error)
 	case EEXIST:
 		return "a file that is no socket is there; remove it or take another path";
 	case EACCES:
-	case EPERM:
 	case EROFS:
 		return "no permission to create a file there; run as a user who may";
 	case EMFILE:
 	case ENFILE:
 		return "no more file descriptors; raise the limit (ulimit -n)";
+	case EPERM:
+		return "its owner can't be set: that takes the right to (root), and a folder of "
+		       "this user's or root's that nobody else may write to";
 	default:
 		return "the system call failed; see the error number";
 	}

@@ -20,6 +20,13 @@
 /** The longest path that a socket address holds. */
 #define NMX_VFU_PATH_BYTES_MAX 107
 
+/** Who may connect to a socket file. */
+struct nmx_vfu_permit {
+	mode_t mode; /* permissions of the file */
+	uid_t user;  /* its owner; (uid_t)-1: this process' */
+	gid_t group; /* (gid_t)-1: this process' */
+};
+
 /** A socket file of ours. */
 struct nmx_vfu_listener {
 	int fd; /* non-blocking; -1: none */
@@ -31,11 +38,16 @@ struct nmx_vfu_listener {
 /**
  * Listen at a path.
  *
- * @param mode  permissions of the socket file, further cut by the umask
+ * Others can't put another file in the place of the one that is opened to them: with a user, a
+ * group or a mode that lets others in, the folder must belong to this process' user or root, and
+ * nobody else may write to it.
+ *
  * @return 0; -ENAMETOOLONG; -ENOENT no such folder; -EADDRINUSE a live server; -ELOOP a symbolic
- *         link is there; -EEXIST another file is there; -EBUSY its folder is locked; -errno
+ *         link is there; -EEXIST another file is there; -EBUSY its folder is locked; -EPERM its
+ *         folder is open to others, or the owner can't be changed; -errno
  */
-int nmx_vfu_open_listener(const char *path, mode_t mode, struct nmx_vfu_listener *ret_listener);
+int nmx_vfu_open_listener(const char *path, const struct nmx_vfu_permit *permit,
+	struct nmx_vfu_listener *ret_listener);
 
 /**
  * Stop listening; removes the file if it is still the one that was made.

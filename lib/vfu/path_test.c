@@ -25,6 +25,8 @@
 
 #define MODE 0600
 
+static const struct nmx_vfu_permit permit_own = { MODE, (uid_t)-1, (gid_t)-1 };
+
 /** A folder of its own for each test; `path` is in it. */
 struct place {
 	char folder[64];
@@ -52,7 +54,7 @@ listen_at(const char *path)
 {
 	struct nmx_vfu_listener listener = { .fd = -1 };
 
-	assert_int_equal(nmx_vfu_open_listener(path, MODE, &listener), 0);
+	assert_int_equal(nmx_vfu_open_listener(path, &permit_own, &listener), 0);
 	assert_true(listener.fd >= 0);
 	return listener;
 }
@@ -61,7 +63,7 @@ static int
 try_to_listen(const char *path)
 {
 	struct nmx_vfu_listener listener = { .fd = -1 };
-	int ret = nmx_vfu_open_listener(path, MODE, &listener);
+	int ret = nmx_vfu_open_listener(path, &permit_own, &listener);
 
 	assert_int_equal(listener.fd, -1); /* untouched on failure */
 	return ret;
@@ -297,10 +299,49 @@ errors_are_explained(void **unused)
 				nmx_vfu_explain_connect(-of_connect[j]));
 }
 
+static void
+a_socket_is_given_to_its_owner(void **unused)
+{
+	const struct nmx_vfu_permit permit = { 0660, getuid(), 4711 };
+	struct nmx_vfu_listener listener;
+	struct place place;
+	struct stat status;
+
+	(void)unused;
+	start(&place);
+	if (geteuid() != 0) {
+		stop(&place);
+		skip();
+	}
+	assert_int_equal(nmx_vfu_open_listener(place.path, &permit, &listener), 0);
+	assert_int_equal(lstat(place.path, &status), 0);
+	assert_int_equal(status.st_mode, S_IFSOCK | 0660);
+	assert_int_equal(status.st_gid, 4711);
+	end(&listener);
+	stop(&place);
+}
+
+static void
+nothing_is_given_away_in_a_folder_open_to_others(void **unused)
+{
+	const struct nmx_vfu_permit given = { MODE, getuid(), (gid_t)-1 };
+	struct nmx_vfu_listener listener = { .fd = -1 };
+	struct place place;
+
+	(void)unused;
+	start(&place);
+	assert_int_equal(chmod(place.folder, 0770), 0);
+	assert_int_equal(nmx_vfu_open_listener(place.path, &given, &listener), -EPERM);
+	assert_int_equal(access(place.path, F_OK), -1);
+	stop(&place);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_socket_is_given_to_its_owner),
+		cmocka_unit_test(nothing_is_given_away_in_a_folder_open_to_others),
 		cmocka_unit_test(other_processes_connect_and_are_accepted),
 		cmocka_unit_test(sockets_of_dead_servers_are_replaced),
 		cmocka_unit_test(live_servers_are_left_alone),

@@ -18,7 +18,18 @@ def test_installed_plugins_work_and_nothing_else_is_written(rig, monkeypatch):
     libraries = f"{place}/opt/nmx/lib/nicmux"
     assert sorted(os.listdir(libraries)) == [
         "librte_common_nicmux.so", "librte_net_vdpdk.so", "librte_net_vdpdk_host.so"]
-    assert sorted(os.listdir(f"{place}/opt/nmx")) == ["include", "lib", "share"]
+    assert sorted(os.listdir(f"{place}/opt/nmx")) == ["include", "lib", "sbin", "share"]
+    daemon, example = f"{place}/opt/nmx/sbin/nicmuxd", f"{place}/opt/nmx/share/nicmux/nicmuxd.json"
+    said = subprocess.run(["ldd", daemon], check=True, capture_output=True, text=True).stdout
+    assert f"{place}/opt/nmx/sbin/../lib/nicmux/librte_common_nicmux.so" in said
+    # Its owner's group is of a machine with virtual machines; another has none.
+    with open(example, encoding="ascii") as file:
+        config = file.read().replace(":kvm", ":root")
+    with open(rig.path("nicmuxd.json"), "w", encoding="ascii") as file:
+        file.write(config)
+    said = subprocess.run([daemon, "--test", "--config", rig.path("nicmuxd.json")], check=True,
+                          capture_output=True, text=True).stdout
+    assert "is good: 1 uplink, 2 guests" in said
     # A program of somebody else's includes the contract from there.
     subprocess.run(["gcc", "-std=c11", "-fsyntax-only", "-I", f"{place}/opt/nmx/include/nicmux",
                     "-x", "c", "-"], input=b'#include "vdpdk.h"\nint main(void) { return 0; }\n',

@@ -28,6 +28,7 @@
 #include <rte_eal.h>
 #include <rte_mbuf.h>
 
+#include "drivers/common/guestport/control.h"
 #include "drivers/common/guestport/port.h"
 /* Each end has macros of these names. */
 #undef BURST_MAX
@@ -87,6 +88,12 @@ nmx_guestport_send_signal(struct nmx_signaler *signaler, int fd)
 {
 	(void)signaler;
 	(void)fd;
+	strayed = true;
+}
+
+void
+nmx_control_wake(void)
+{
 	strayed = true;
 }
 

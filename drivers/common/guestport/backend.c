@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "port.h"
 
 static void
@@ -28,13 +29,16 @@ on_stop_queue(void *context, uint16_t direction, uint16_t index, struct nmx_vdev
 	return nmx_guestport_stop_ring(context, direction, index, ticket);
 }
 
-/** The port filters by no address: its one guest may have any. */
+/** The port filters by no address: without a list its one guest may have any. */
 static uint32_t
 on_set_mac(void *context, const uint8_t mac[6])
 {
-	(void)context;
-	(void)mac;
-	return VDPDK_ANSWER_OK;
+	const struct nmx_guestport *port = context;
+
+	for (uint16_t i = 0; i < port->n_macs; i++)
+		if (memcmp(port->macs[i].addr_bytes, mac, sizeof(port->macs[i])) == 0)
+			return VDPDK_ANSWER_OK;
+	return port->n_macs == 0 ? VDPDK_ANSWER_OK : VDPDK_ANSWER_DENIED;
 }
 
 static uint32_t
@@ -103,6 +107,26 @@ void
 nmx_guestport_signal_vector(struct nmx_guestport *port, uint16_t vector)
 {
 	signal_vector(port, &port->signaler, vector);
+}
+
+/** Late signals are this late. */
+#define OWED_NS (NMX_NS_PER_S / 1000)
+
+void
+nmx_guestport_pay_signals(struct nmx_guestport *port, uint64_t now_ns)
+{
+	if (!atomic_load(&port->owes_signals))
+		return;
+	if (port->owed_due_ns == 0)
+		port->owed_due_ns = now_ns + OWED_NS;
+	if (now_ns < port->owed_due_ns)
+		return;
+	port->owed_due_ns = 0;
+	/* Before the queues' marks: a queue that owes from now on sets it again. */
+	atomic_store(&port->owes_signals, false);
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
+		if (atomic_exchange(&port->to_guest[i].owes_signal, false))
+			signal_vector(port, &port->own_signals, VDPDK_VECTOR_RX(i));
 }
 
 static void

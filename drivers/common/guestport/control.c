@@ -178,7 +178,7 @@ tell_link_changes(void)
 			continue;
 		control.calling = port;
 		nmx_control_unlock();
-		port->link_changed(port->context);
+		port->link_changed(port->context, port->told_linked);
 		nmx_control_lock();
 		control.calling = NULL;
 		pthread_cond_broadcast(&control.call_over);

@@ -3,76 +3,19 @@
  */
 
 /**
- * Frames from the guest: the burst.
+ * Frames from the guest, received into mbufs; waking who receives them.
  *
  * Theory of operation
  *
- * A burst is cut into chunks of BURST_MAX frames. For each chunk:
- *
- *   1. fetch whole frames, with a bound
- *   2. judge each frame, translate its first segment, prefetch what will be read
- *   3. take as many mbufs as there are good frames; copy
- *   4. answer the slots, last first
- *
- * Frames that find no mbuf stay fetched, in the slots' private copies, for the next burst: nothing
- * is read from the ring twice. A frame that the guest may send and nobody here can hold is dropped
- * with a counter; one that breaks the device's rules stops the queue, after those before it.
+ * Of each chunk (from_guest.h) as many mbufs are taken as frames are planned, and filled. Frames
+ * that find no mbuf stay fetched for the next burst, and so does what is behind them, faults
+ * included.
  */
 
 #include <rte_memcpy.h>
-#include <rte_prefetch.h>
 
+#include "from_guest.h"
 #include "lib/dpdk/mbufs.h"
-#include "port.h"
-
-/** A frame of a chunk: its slots, counted from `comp`. */
-struct frame {
-	NMX_SHARED uint8_t *first; /* its first segment */
-	uint32_t ahead;            /* its first slot */
-	uint32_t n_slots;
-	uint32_t bytes;
-	uint16_t drops_before; /* of the same chunk */
-};
-
-/** A burst under way. */
-struct burst {
-	struct nmx_from_guest *queue;
-	struct guest_ring *ring;
-	const struct nmx_mem_view *view;
-	uint32_t bytes_max; /* of a frame, by the port's MTU and what its mbufs hold */
-	uint64_t frames, bytes;
-	uint64_t drops[NMX_FROM_GUEST_DROPS];
-	uint64_t no_mbuf;
-	uint16_t fault;
-};
-
-/** Find a segment; false: the burst has a fault. */
-static inline bool
-translate(struct burst *burst, const struct nmx_ring_slot *slot, NMX_SHARED uint8_t **ret)
-{
-	if (likely(nmx_mem_translate_fresh(burst->ring->mem, &burst->view, &burst->ring->cache,
-			   slot->address, slot->length, NMX_MEM_READ, ret) == 0))
-		return true;
-	burst->fault = VDPDK_FAULT_ADDRESS;
-	burst->ring->untranslated = (struct nmx_range){ slot->address, slot->length };
-	return false;
-}
-
-/** Look at the frame whose first slot is `ahead` of `comp`; all its slots are taken. */
-static inline void
-measure_frame(const struct nmx_ring_host *slots, uint32_t ahead, struct frame *ret)
-{
-	const struct nmx_ring_slot *slot = nmx_ring_get_taken(slots, ahead);
-	uint32_t n_slots = 1, bytes = slot->length;
-
-	while (unlikely(slot->flags & VDPDK_FLAG_NEXT)) {
-		slot = nmx_ring_get_taken(slots, ahead + n_slots++);
-		bytes += slot->length;
-	}
-	ret->ahead = ahead;
-	ret->n_slots = n_slots;
-	ret->bytes = bytes;
-}
 
 /* --- Frames of several segments, or over several mbufs --- */
 
@@ -113,13 +56,6 @@ append_segment(struct rte_mempool *pool, struct rte_mbuf *head, struct rte_mbuf 
 	return true;
 }
 
-/** What becomes of a frame. */
-enum fate {
-	RECEIVED,
-	DROPPED,
-	WAITS, /* for mbufs, or for nothing any more: the burst ends before it */
-};
-
 /** Gather a frame into a chain that starts with `head`. */
 static enum fate
 gather_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *head)
@@ -146,32 +82,6 @@ gather_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *he
 
 /* --- Chunks --- */
 
-/** Judge a frame; RECEIVED if it is to be copied. */
-static inline enum fate
-judge_frame(struct burst *burst, const struct frame *frame)
-{
-	if (unlikely(frame->bytes < VDPDK_FRAME_BYTES_MIN || frame->bytes > NMX_FRAME_BYTES_MAX)) {
-		burst->fault = VDPDK_FAULT_LENGTH;
-		return WAITS;
-	}
-	/* NMX_FROM_GUEST_TOO_LONG, the only reason there is. */
-	return likely(frame->bytes <= burst->bytes_max) ? RECEIVED : DROPPED;
-}
-
-/** Find and prefetch a frame. */
-static inline enum fate
-plan_frame(struct burst *burst, const struct nmx_ring_slot *first, struct frame *frame)
-{
-	enum fate fate = judge_frame(burst, frame);
-
-	if (unlikely(fate != RECEIVED))
-		return fate;
-	if (unlikely(!translate(burst, first, &frame->first)))
-		return WAITS;
-	__builtin_prefetch(NMX_SHARED_PLAIN(void, frame->first));
-	return RECEIVED;
-}
-
 /** Copy a planned frame into its mbuf. */
 static inline enum fate
 copy_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *mbuf)
@@ -186,52 +96,6 @@ copy_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *mbuf
 	rte_memcpy(
 		rte_pktmbuf_mtod(mbuf, void *), NMX_SHARED_PLAIN(void, frame->first), frame->bytes);
 	return RECEIVED;
-}
-
-/** Answer n slots, last first. */
-static inline void
-answer_slots(struct nmx_ring_host *ring, uint32_t n)
-{
-	struct nmx_ring_host slots = *ring;
-
-	for (uint32_t i = n; i-- > 0;)
-		nmx_ring_complete_slot(&slots, i,
-			VDPDK_W1(VDPDK_TX_DONE, nmx_ring_get_taken(&slots, i)->id, 0, 0));
-	nmx_ring_advance_comp(ring, n);
-}
-
-/** What a chunk comes to. */
-struct chunk {
-	uint16_t n; /* frames planned, in order */
-	uint16_t n_drops;
-	uint32_t n_slots; /* of frames that are done with: planned or dropped */
-	struct frame frames[BURST_MAX];
-};
-
-/** Look at up to n taken frames; stops at one that waits. */
-static inline void
-plan_chunk(struct burst *burst, struct chunk *chunk, uint16_t n)
-{
-	const struct nmx_ring_host slots = burst->ring->slots;
-	uint32_t taken = nmx_ring_count_taken(&slots), ahead = 0;
-
-	chunk->n = chunk->n_drops = 0;
-	while (chunk->n + chunk->n_drops < n && ahead < taken) {
-		struct frame *frame = &chunk->frames[chunk->n];
-		enum fate fate;
-
-		measure_frame(&slots, ahead, frame);
-		fate = plan_frame(burst, nmx_ring_get_taken(&slots, ahead), frame);
-		if (unlikely(fate == WAITS))
-			break;
-		frame->drops_before = chunk->n_drops;
-		ahead += frame->n_slots;
-		if (likely(fate == RECEIVED))
-			chunk->n++;
-		else
-			chunk->n_drops++;
-	}
-	chunk->n_slots = ahead;
 }
 
 /** Copy what was planned. Stops at a frame that waits, and takes it and the rest back. */
@@ -287,24 +151,16 @@ receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *re
 static uint16_t
 receive_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 {
-	struct nmx_from_guest *queue = burst->queue;
+	const struct nmx_from_guest *queue = burst->queue;
 	uint16_t done = 0;
 	bool more = true;
 
-	burst->view = nmx_mem_get_view(burst->ring->mem);
-	burst->bytes_max = atomic_load_explicit(
-		&queue->port->from_guest_bytes_max, memory_order_relaxed);
+	begin_burst(burst);
 	if (!queue->scatter)
 		burst->bytes_max = RTE_MIN(burst->bytes_max, queue->room);
 	while (done < n && more && burst->fault == VDPDK_FAULT_NONE)
 		done += receive_chunk(burst, mbufs + done, RTE_MIN(n - done, BURST_MAX), &more);
-	if (unlikely(burst->fault != VDPDK_FAULT_NONE))
-		nmx_guestport_set_fault(queue->port, burst->ring, &queue->active, burst->fault);
-	queue->counters.frames += burst->frames;
-	queue->counters.bytes += burst->bytes;
-	queue->counters.no_mbuf += burst->no_mbuf;
-	for (unsigned int i = 0; i < NMX_FROM_GUEST_DROPS; i++)
-		queue->counters.drops[i] += burst->drops[i];
+	end_burst(burst);
 	return done;
 }
 

@@ -81,6 +81,8 @@ init_queues(struct nmx_guestport *port)
 		port->brackets[2 * i + 1] = &from->bracket;
 		to->port = from->port = port;
 		to->index = from->index = i;
+		if (port->signals_max > 0)
+			to->signal_cycles = rte_get_tsc_hz() * n / port->signals_max;
 		from->doorbell = from->wake_fd = -1;
 	}
 	nmx_base_init_grace(&port->grace, port->brackets, port->brackets_seen, 2u * n);
@@ -102,6 +104,10 @@ allocate_port(const struct nmx_guestport_config *config)
 	snprintf(port->name, sizeof(port->name), "%s", config->name);
 	port->n_queue_pairs = config->n_queue_pairs;
 	port->mem_bytes_max = config->mem_bytes_max;
+	port->signals_max = config->signals_max;
+	port->n_macs = RTE_MIN(config->n_macs, NMX_MACS_MAX);
+	if (port->n_macs > 0)
+		memcpy(port->macs, config->macs, port->n_macs * sizeof(port->macs[0]));
 	port->link_changed = config->link_changed;
 	port->context = config->context;
 	port->connection = port->lost_fd = port->listener.fd = -1;
@@ -138,6 +144,7 @@ static int
 prepare_port(struct nmx_guestport *port, const struct nmx_guestport_config *config,
 	const char **ret_reason)
 {
+	const struct nmx_vfu_permit permit = { config->mode, config->user, config->group };
 	struct nmx_vdev_grant grant;
 	int ret;
 
@@ -166,7 +173,7 @@ prepare_port(struct nmx_guestport *port, const struct nmx_guestport_config *conf
 			      "allow io_setup(2), or raise fs.aio-max-nr";
 		return ret;
 	}
-	ret = nmx_vfu_open_listener(config->path, 0600, &port->listener);
+	ret = nmx_vfu_open_listener(config->path, &permit, &port->listener);
 	if (ret != 0)
 		*ret_reason = nmx_vfu_explain_listen(ret);
 	return ret;

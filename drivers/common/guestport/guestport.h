@@ -21,7 +21,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
+#include <rte_ether.h>
 #include <rte_mbuf.h>
 
 struct nmx_guestport;
@@ -37,16 +39,26 @@ struct nmx_from_guest;
 #define NMX_MTU_DEFAULT     1500
 /** What the port tells as its speed: memory has none, programs want a number. */
 #define NMX_LINK_SPEED_MBPS 10000
+/** The most addresses that a guest may be confined to. */
+#define NMX_MACS_MAX 16
 
 struct nmx_guestport_config {
 	const char *path;       /* of the socket */
 	const char *name;       /* for log lines; kept as a copy */
 	uint16_t n_queue_pairs; /* 1 to VDPDK_QUEUE_PAIRS_MAX */
 	uint8_t mac[6];         /* the guest's, until it sets another */
+	/** The only addresses that it may set; none: any. Kept as a copy. */
+	const struct rte_ether_addr *macs;
+	uint16_t n_macs;        /* at most NMX_MACS_MAX */
 	uint64_t mem_bytes_max; /* that a guest may map */
-	/** The guest came or went. The control thread, its lock not held: may call into the port.
+	uint32_t signals_max;   /* a second, to the guest; 0: any number */
+	mode_t mode;            /* of the socket's file */
+	uid_t user;             /* its owner; -1: this process' */
+	gid_t group;            /* -1: this process' */
+	/** The guest's driver runs now, or doesn't any more. The control thread, its lock not held:
+	 * may call into the port.
 	 */
-	void (*link_changed)(void *context);
+	void (*link_changed)(void *context, bool linked);
 	void *context;
 };
 
@@ -68,6 +80,7 @@ struct nmx_to_guest_counters {
 	uint64_t frames, bytes;
 	uint64_t drops[NMX_TO_GUEST_DROPS];
 	uint64_t signals;
+	uint64_t late_signals; /* over the budget: sent a millisecond later, many as one */
 };
 
 struct nmx_from_guest_counters {
@@ -125,6 +138,17 @@ struct nmx_to_guest *nmx_guestport_get_to_guest(struct nmx_guestport *port, uint
  */
 uint16_t nmx_guestport_send(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n);
 
+/**
+ * As nmx_guestport_send(), but all mbufs stay the caller's: for one frame to many guests, and for
+ * what nmx_guestport_open_peek() shows.
+ *
+ * @return frames delivered, or dropped with a counter
+ */
+uint16_t nmx_guestport_relay(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n);
+
+/** True if the guest has started the queue. Any thread; may change at any time. */
+bool nmx_guestport_is_started(const struct nmx_to_guest *queue);
+
 /** Any thread; numbers may be a burst old. */
 void nmx_guestport_get_to_counters(
 	const struct nmx_to_guest *queue, struct nmx_to_guest_counters *ret_counters);
@@ -151,6 +175,36 @@ void nmx_guestport_set_pool(
  * Context: data thread. Doesn't wait, lock or allocate but from the pool.
  */
 uint16_t nmx_guestport_receive(struct nmx_from_guest *queue, struct rte_mbuf **mbufs, uint16_t n);
+
+/** What is shown of a frame in host memory: it holds all headers that anyone decides by. */
+#define NMX_PEEK_HEAD_BYTES 128
+
+/** Room for looking at one burst; serves any queue, one data thread. */
+struct nmx_peek;
+
+/** @return 0; -ENOMEM */
+int nmx_guestport_create_peek(struct nmx_peek **ret_peek);
+/** Context: not open. NULL is nothing. */
+void nmx_guestport_destroy_peek(struct nmx_peek *peek);
+
+/**
+ * Look at frames of the guest without copying them: to be delivered by nmx_guestport_relay() to
+ * another guest, or copied into mbufs of a port.
+ *
+ * A frame is a chain of mbufs that own nothing and mustn't be freed, kept or changed. The first one
+ * has the first NMX_PEEK_HEAD_BYTES, or all of a shorter frame, in host memory. What follows lies
+ * in the guest's and may change at any time: copy it once, decide nothing by it.
+ *
+ * @param ret_mbufs  at least n; valid until nmx_guestport_close_peek()
+ * @return frames in ret_mbufs, at most n; 0: nothing is open, and nothing to be closed
+ *
+ * Context: data thread, of the queue and of `peek`. Doesn't wait, lock or allocate.
+ */
+uint16_t nmx_guestport_open_peek(struct nmx_peek *peek, struct nmx_from_guest *queue,
+	struct rte_mbuf **ret_mbufs, uint16_t n);
+
+/** Give the guest back the buffers of all frames shown. */
+void nmx_guestport_close_peek(struct nmx_peek *peek);
 
 /**
  * Ask to be woken through nmx_guestport_get_wake_fd() when there is something to receive; looks at

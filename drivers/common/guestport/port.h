@@ -86,6 +86,9 @@ struct nmx_to_guest {
 	struct nmx_guestport *port;
 	uint16_t index;
 	struct nmx_to_guest_counters counters;
+	uint64_t signal_cycles; /* of the budget that a signal takes; 0: there is none */
+	uint64_t signals_until; /* TSC up to which the budget is used */
+	_Atomic bool owes_signal;
 
 	/* Control. */
 	struct guest_ring *ring __rte_cache_aligned; /* NULL: the guest hasn't started it */
@@ -121,10 +124,11 @@ struct nmx_guestport {
 	_Atomic int vectors[VECTORS_MAX];                          /* the guest's eventfds; -1 */
 	_Atomic uint32_t to_guest_bytes_max, from_guest_bytes_max; /* frames by MTU */
 	_Atomic bool linked;
-	_Atomic bool has_fault; /* a data thread found one */
+	_Atomic bool has_fault;    /* a data thread found one */
+	_Atomic bool owes_signals; /* some queue is over its budget */
 
 	/* Control. */
-	void (*link_changed)(void *context);
+	void (*link_changed)(void *context, bool linked);
 	void *context;
 	bool told_linked;
 	bool closing;                    /* being destroyed: no further client */
@@ -135,6 +139,10 @@ struct nmx_guestport {
 	uint64_t listener_due_ns; /* before that it isn't to be */
 	struct nmx_bin *bin;      /* of what clients gave and may be slow to close */
 	uint64_t mem_bytes_max;
+	uint32_t signals_max;
+	struct rte_ether_addr macs[NMX_MACS_MAX]; /* that the guest may set; none: any */
+	uint16_t n_macs;
+	uint64_t owed_due_ns; /* when owed signals are sent; 0: none is known to be owed */
 	struct nmx_vdev *vdev;
 	struct nmx_vfu_device device;
 	struct nmx_grace grace;
@@ -202,6 +210,8 @@ extern const struct nmx_vdev_backend nmx_guestport_backend;
 
 /** Signal a vector, if connected. Data thread, inside its bracket. */
 void nmx_guestport_signal_vector(struct nmx_guestport *port, uint16_t vector);
+/** Send what data threads owe, once it is due. Control. */
+void nmx_guestport_pay_signals(struct nmx_guestport *port, uint64_t now_ns);
 
 /** True if a line about this guest may be logged now. Control. */
 bool nmx_guestport_may_log(struct nmx_guestport *port);

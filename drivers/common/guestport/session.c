@@ -381,6 +381,8 @@ nmx_guestport_get_deadline_ns(const struct nmx_guestport *port)
 		due_ns = nmx_vfu_get_deadline_ns(port->server);
 	if (!port->listening && !port->ending && !port->closing)
 		due_ns = RTE_MIN(due_ns, port->listener_due_ns);
+	if (port->owed_due_ns != 0)
+		due_ns = RTE_MIN(due_ns, port->owed_due_ns);
 	return due_ns;
 }
 
@@ -428,6 +430,7 @@ nmx_guestport_advance(struct nmx_guestport *port, uint64_t now_ns)
 {
 	if (has_pending(port) || port->ending)
 		advance_grace(port, now_ns);
+	nmx_guestport_pay_signals(port, now_ns);
 	tend_listener(port, now_ns);
 	return !has_pending(port) && !port->ending;
 }

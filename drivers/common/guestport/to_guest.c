@@ -20,11 +20,16 @@
  * stays the caller's.
  */
 
+#include <rte_cycles.h>
 #include <rte_memcpy.h>
 #include <rte_prefetch.h>
 
+#include "control.h"
 #include "lib/dpdk/mbufs.h"
 #include "port.h"
+
+/** Signals that a queue may send at once, out of its budget. */
+#define SIGNALS_AT_ONCE 64
 
 /** Where the frames of a chunk go. */
 struct plan {
@@ -280,8 +285,8 @@ answer_slots(struct burst *burst)
 	burst->used = 0;
 }
 
-/** One chunk. @return frames consumed; fewer than n: the burst is over */
-static uint16_t
+/** One chunk. @return frames dealt with; fewer than n: the burst is over */
+static inline uint16_t
 send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 {
 	struct plan plan;
@@ -301,8 +306,26 @@ send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 	}
 	copy_planned(&plan);
 	answer_slots(burst);
-	nmx_dpdk_free_mbufs(mbufs, i, true);
 	return i;
+}
+
+/** Signal the guest, or leave it to the control thread if its budget is used. */
+static void
+signal_guest(struct nmx_to_guest *queue)
+{
+	uint64_t now = queue->signal_cycles == 0 ? 0 : rte_rdtsc();
+
+	if (unlikely(queue->signals_until > now + SIGNALS_AT_ONCE * queue->signal_cycles)) {
+		queue->counters.late_signals++;
+		if (!atomic_exchange(&queue->owes_signal, true)) {
+			atomic_store(&queue->port->owes_signals, true);
+			nmx_control_wake();
+		}
+		return;
+	}
+	queue->signals_until = RTE_MAX(queue->signals_until, now) + queue->signal_cycles;
+	queue->counters.signals++;
+	nmx_guestport_signal_vector(queue->port, VDPDK_VECTOR_RX(queue->index));
 }
 
 static void
@@ -316,8 +339,9 @@ add_counters(struct burst *burst)
 		counters->drops[i] += burst->drops[i];
 }
 
-static uint16_t
-send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
+/** @param consume  constant: free what is dealt with */
+static inline __rte_always_inline uint16_t
+send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume)
 {
 	struct nmx_to_guest *queue = burst->queue;
 	uint16_t done = 0;
@@ -329,14 +353,14 @@ send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 		uint16_t chunk = RTE_MIN(n - done, BURST_MAX);
 		uint16_t sent = send_chunk(burst, mbufs + done, chunk);
 
+		if (consume)
+			nmx_dpdk_free_mbufs(mbufs + done, sent, true);
 		done += sent;
 		if (sent < chunk || unlikely(burst->fault != VDPDK_FAULT_NONE))
 			break;
 	}
-	if (burst->frames > 0 && nmx_ring_take_event(&burst->ring->bell)) {
-		queue->counters.signals++;
-		nmx_guestport_signal_vector(queue->port, VDPDK_VECTOR_RX(queue->index));
-	}
+	if (burst->frames > 0 && nmx_ring_take_event(&burst->ring->bell))
+		signal_guest(queue);
 	if (unlikely(burst->fault != VDPDK_FAULT_NONE))
 		nmx_guestport_set_fault(queue->port, burst->ring, &queue->active, burst->fault);
 	add_counters(burst);
@@ -351,13 +375,34 @@ nmx_guestport_send(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t
 	nmx_base_enter_bracket(&queue->bracket);
 	burst.ring = atomic_load_explicit(&queue->active, memory_order_acquire);
 	if (likely(burst.ring != NULL)) {
-		n = send_burst(&burst, mbufs, n);
+		n = send_burst(&burst, mbufs, n, true);
 	} else {
 		queue->counters.drops[NMX_TO_GUEST_NO_QUEUE] += n;
 		rte_pktmbuf_free_bulk(mbufs, n);
 	}
 	nmx_base_leave_bracket(&queue->bracket);
 	return n;
+}
+
+uint16_t
+nmx_guestport_relay(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n)
+{
+	struct burst burst = { .queue = queue };
+
+	nmx_base_enter_bracket(&queue->bracket);
+	burst.ring = atomic_load_explicit(&queue->active, memory_order_acquire);
+	if (likely(burst.ring != NULL))
+		n = send_burst(&burst, mbufs, n, false);
+	else
+		queue->counters.drops[NMX_TO_GUEST_NO_QUEUE] += n;
+	nmx_base_leave_bracket(&queue->bracket);
+	return n;
+}
+
+bool
+nmx_guestport_is_started(const struct nmx_to_guest *queue)
+{
+	return atomic_load_explicit(&queue->active, memory_order_relaxed) != NULL;
 }
 
 struct nmx_to_guest *

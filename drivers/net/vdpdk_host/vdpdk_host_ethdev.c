@@ -61,10 +61,11 @@ update_link(struct rte_eth_dev *dev, int wait)
 
 /** Context: the control thread. */
 static void
-on_link_change(void *context)
+on_link_change(void *context, bool linked)
 {
 	struct rte_eth_dev *dev = context;
 
+	(void)linked;
 	if (update_link(dev, 0) == 0 && dev->data->dev_conf.intr_conf.lsc)
 		rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_LSC, NULL);
 }
@@ -295,6 +296,9 @@ open_guestport(struct rte_eth_dev *dev, const struct vdpdk_host_args *args)
 		.name = dev->data->name,
 		.n_queue_pairs = args->n_queue_pairs,
 		.mem_bytes_max = args->mem_bytes_max,
+		.mode = 0600,
+		.user = (uid_t)-1,
+		.group = (gid_t)-1,
 		.link_changed = on_link_change,
 		.context = dev,
 	};

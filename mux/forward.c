@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * Theory of operation
+ *
+ * A burst is first *sorted*: each frame is judged by its first bytes, which lie in host memory, and
+ * put into the outboxes of its destinations. Then each outbox is delivered, in one go. A frame
+ * comes at most once into an outbox, so an outbox has room for a burst.
+ *
+ *   from a guest   its source address must be one of the guest's
+ *     to a guest     copied from one guest's memory into the other's
+ *     to a group     to all others, and to the uplink, within the guest's budget
+ *     to none        to the uplink
+ *   from the uplink
+ *     to a guest     copied into its memory
+ *     to a group     to all, within the uplink's budget
+ *     to none        dropped
+ *
+ * A frame that isn't delivered is counted, with a reason, where the closed lists of counters.h and
+ * of the guestport say.
+ */
+
+#include "forward.h"
+
+#include <rte_branch_prediction.h>
+#include <rte_ethdev.h>
+#include <rte_memcpy.h>
+
+#include "flow_hash.h"
+#include "lib/dpdk/mbufs.h"
+
+/** Ethernet's least, without FCS: a NIC may pad a shorter frame with whatever it has. */
+#define FRAME_BYTES_MIN (RTE_ETHER_MIN_LEN - RTE_ETHER_CRC_LEN)
+
+/* --- Sorting --- */
+
+static inline void
+put_frame(struct nmx_mux_forwarder *forwarder, struct nmx_mux_outbox *outbox, struct rte_mbuf *mbuf)
+{
+	if (outbox->n == 0) {
+		outbox->next = forwarder->outboxes;
+		forwarder->outboxes = outbox;
+	}
+	outbox->mbufs[outbox->n++] = mbuf;
+}
+
+/** The queue for a frame: by its flow, or the first one that the guest has started. */
+static struct nmx_mux_outbox *
+choose_queue(struct nmx_mux_guest *guest, const struct rte_mbuf *mbuf)
+{
+	/* The table that a guest could set is a request of its own; until then: round robin. */
+	uint32_t index = nmx_mux_hash_flow(mbuf) % guest->n_queue_pairs;
+
+	if (nmx_guestport_is_started(guest->outboxes[index].queue))
+		return &guest->outboxes[index];
+	for (index = 0; index < guest->n_queue_pairs; index++)
+		if (nmx_guestport_is_started(guest->outboxes[index].queue))
+			return &guest->outboxes[index];
+	return &guest->outboxes[0]; /* which counts it as no_queue */
+}
+
+static inline void
+put_to_guest(
+	struct nmx_mux_forwarder *forwarder, struct nmx_mux_guest *guest, struct rte_mbuf *mbuf)
+{
+	put_frame(forwarder,
+		likely(guest->n_queue_pairs == 1) ? guest->outboxes : choose_queue(guest, mbuf),
+		mbuf);
+}
+
+/** @param but  the sender, or NULL */
+static void
+put_to_all(
+	struct nmx_mux_forwarder *forwarder, const struct nmx_mux_guest *but, struct rte_mbuf *mbuf)
+{
+	const struct nmx_mux_fdb *fdb = forwarder->fdb;
+
+	for (uint32_t i = 0; i < fdb->n_guests; i++)
+		if (fdb->guests[i] != but)
+			put_to_guest(forwarder, fdb->guests[i], mbuf);
+}
+
+/* --- Delivering --- */
+
+static void
+deliver_to_guests(struct nmx_mux_forwarder *forwarder)
+{
+	struct nmx_mux_outbox *outbox = forwarder->outboxes;
+
+	for (; outbox != NULL; outbox = outbox->next) {
+		uint16_t sent = nmx_guestport_relay(outbox->queue, outbox->mbufs, outbox->n);
+
+		outbox->guest->to_drops[NMX_MUX_NO_POSTED] += (uint64_t)outbox->n - sent;
+		outbox->n = 0;
+	}
+	forwarder->outboxes = NULL;
+}
+
+/** Copy a frame into a raw mbuf of the uplink's, in one segment, padded with zeros. */
+static inline void
+copy_frame(const struct nmx_mux_uplink *uplink, const struct rte_mbuf *from, struct rte_mbuf *to)
+{
+	uint16_t bytes = RTE_MAX((uint16_t)from->pkt_len, (uint16_t)FRAME_BYTES_MIN);
+	uint8_t *at;
+
+	nmx_dpdk_fill_mbuf(to, uplink->rearm, bytes);
+	at = rte_pktmbuf_mtod(to, uint8_t *);
+	if (unlikely(from->pkt_len < FRAME_BYTES_MIN))
+		memset(at + from->pkt_len, 0, FRAME_BYTES_MIN - from->pkt_len);
+	for (; from != NULL; from = from->next) {
+		rte_memcpy(at, rte_pktmbuf_mtod(from, void *), from->data_len);
+		at += from->data_len;
+	}
+}
+
+/** @param guest  whose frames they are */
+static void
+deliver_to_uplink(struct nmx_mux_forwarder *forwarder, struct nmx_mux_guest *guest)
+{
+	struct nmx_mux_uplink *uplink = forwarder->uplink;
+	uint16_t n = forwarder->n_to_uplink, sent;
+	struct rte_mbuf *mbufs[NMX_MUX_BURST];
+	uint64_t bytes = 0;
+
+	forwarder->n_to_uplink = 0;
+	if (unlikely(rte_mempool_get_bulk(uplink->pool, (void **)mbufs, n) != 0)) {
+		guest->from_drops[NMX_MUX_NO_BUFFER] += n;
+		return;
+	}
+	for (uint16_t i = 0; i < n; i++)
+		copy_frame(uplink, forwarder->to_uplink[i], mbufs[i]);
+	sent = rte_eth_tx_burst(uplink->port_id, 0, mbufs, n);
+	for (uint16_t i = 0; i < sent; i++)
+		bytes += forwarder->to_uplink[i]->pkt_len;
+	uplink->to_frames += sent;
+	uplink->to_bytes += bytes;
+	if (unlikely(sent < n)) {
+		guest->from_drops[NMX_MUX_UPLINK_FULL] += (uint64_t)n - sent;
+		nmx_dpdk_free_mbufs(mbufs + sent, n - sent, true);
+	}
+}
+
+/* --- From a guest --- */
+
+static void
+sort_from_guest(
+	struct nmx_mux_forwarder *forwarder, struct nmx_mux_guest *guest, struct rte_mbuf *mbuf)
+{
+	const struct rte_ether_hdr *header = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+	uint64_t to = nmx_mux_load_mac(&header->dst_addr);
+	struct nmx_mux_guest *other;
+
+	if (unlikely(!nmx_mux_owns_mac(guest, nmx_mux_load_mac(&header->src_addr)))) {
+		guest->from_drops[NMX_MUX_SPOOFED]++;
+		return;
+	}
+	if (unlikely(nmx_mux_is_group(to))) {
+		if (!nmx_mux_take_flood(&guest->floods, forwarder->now)) {
+			guest->from_drops[NMX_MUX_FLOODS]++;
+			return;
+		}
+		put_to_all(forwarder, guest, mbuf);
+		forwarder->to_uplink[forwarder->n_to_uplink++] = mbuf;
+		return;
+	}
+	other = nmx_mux_find_guest(forwarder->fdb, to);
+	if (other == NULL)
+		forwarder->to_uplink[forwarder->n_to_uplink++] = mbuf;
+	else if (likely(other != guest))
+		put_to_guest(forwarder, other, mbuf);
+	else
+		guest->from_drops[NMX_MUX_TO_ITSELF]++;
+}
+
+uint16_t
+nmx_mux_forward_guest(
+	struct nmx_mux_forwarder *forwarder, struct nmx_mux_guest *guest, uint16_t queue)
+{
+	struct rte_mbuf *mbufs[NMX_MUX_BURST];
+	uint16_t n = nmx_guestport_open_peek(
+		forwarder->peek, guest->from[queue], mbufs, NMX_MUX_BURST);
+
+	if (n == 0)
+		return 0;
+	for (uint16_t i = 0; i < n; i++)
+		sort_from_guest(forwarder, guest, mbufs[i]);
+	deliver_to_guests(forwarder);
+	if (forwarder->n_to_uplink > 0)
+		deliver_to_uplink(forwarder, guest);
+	nmx_guestport_close_peek(forwarder->peek);
+	return n;
+}
+
+/* --- From the uplink --- */
+
+static void
+sort_from_uplink(struct nmx_mux_forwarder *forwarder, struct rte_mbuf *mbuf)
+{
+	const struct rte_ether_hdr *header = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+	struct nmx_mux_uplink *uplink = forwarder->uplink;
+	struct nmx_mux_guest *guest;
+	uint64_t to;
+
+	if (unlikely(mbuf->data_len < sizeof(*header))) {
+		uplink->from_drops[NMX_MUX_MALFORMED]++;
+		return;
+	}
+	to = nmx_mux_load_mac(&header->dst_addr);
+	if (unlikely(nmx_mux_is_group(to))) {
+		if (nmx_mux_take_flood(&uplink->floods, forwarder->now))
+			put_to_all(forwarder, NULL, mbuf);
+		else
+			uplink->from_drops[NMX_MUX_UPLINK_FLOODS]++;
+		return;
+	}
+	guest = nmx_mux_find_guest(forwarder->fdb, to);
+	if (likely(guest != NULL))
+		put_to_guest(forwarder, guest, mbuf);
+	else
+		uplink->from_drops[NMX_MUX_NO_GUEST]++;
+}
+
+uint16_t
+nmx_mux_forward_uplink(struct nmx_mux_forwarder *forwarder)
+{
+	struct nmx_mux_uplink *uplink = forwarder->uplink;
+	struct rte_mbuf *mbufs[NMX_MUX_BURST];
+	uint16_t n = rte_eth_rx_burst(uplink->port_id, 0, mbufs, NMX_MUX_BURST);
+
+	for (uint16_t i = 0; i < n; i++) {
+		uplink->from_bytes += mbufs[i]->pkt_len;
+		sort_from_uplink(forwarder, mbufs[i]);
+	}
+	uplink->from_frames += n;
+	deliver_to_guests(forwarder);
+	nmx_dpdk_free_mbufs(mbufs, n, true);
+	return n;
+}

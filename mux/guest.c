@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+#include "guest.h"
+
+#include <errno.h>
+
+#include <rte_cycles.h>
+#include <rte_errno.h>
+#include <rte_malloc.h>
+
+#include "log.h"
+
+static void
+on_link_change(void *context, bool linked)
+{
+	struct nmx_mux_guest *guest = context;
+
+	if (nmx_mux_may_log(&guest->log_budget))
+		MUX_LOG(INFO, "guest %s %s", guest->config.name, linked ? "is there" : "is gone");
+}
+
+static int
+create_port(struct nmx_mux_guest *guest, const char **ret_reason)
+{
+	const struct nmx_mux_guest_config *config = &guest->config;
+	struct nmx_guestport_config port = {
+		.path = config->path,
+		.name = config->name,
+		.n_queue_pairs = config->n_queue_pairs,
+		.macs = config->macs,
+		.n_macs = config->n_macs,
+		.mem_bytes_max = config->mem_bytes_max,
+		.signals_max = config->signals_max,
+		.mode = config->mode,
+		.user = config->user,
+		.group = config->group,
+		.link_changed = on_link_change,
+		.context = guest,
+	};
+
+	memcpy(port.mac, &config->macs[0], sizeof(port.mac));
+	return nmx_guestport_create(&port, &guest->port, ret_reason);
+}
+
+static int
+init_queues(struct nmx_mux_guest *guest)
+{
+	uint16_t n = guest->n_queue_pairs;
+
+	guest->outboxes = rte_zmalloc(
+		"nmx_outboxes", n * sizeof(*guest->outboxes), RTE_CACHE_LINE_SIZE);
+	if (guest->outboxes == NULL)
+		return -ENOMEM;
+	for (uint16_t i = 0; i < n; i++) {
+		guest->from[i] = nmx_guestport_get_from_guest(guest->port, i);
+		guest->outboxes[i].queue = nmx_guestport_get_to_guest(guest->port, i);
+		guest->outboxes[i].guest = guest;
+	}
+	return 0;
+}
+
+int
+nmx_mux_create_guest(const struct nmx_mux_guest_config *config, uint16_t mtu,
+	struct nmx_mux_guest **ret_guest, struct nmx_mux_error *ret_error)
+{
+	struct nmx_mux_guest *guest = rte_zmalloc("nmx_guest", sizeof(*guest), RTE_CACHE_LINE_SIZE);
+	const char *reason = "no memory; reserve more huge pages";
+	int ret = guest == NULL ? -ENOMEM : 0;
+
+	if (ret == 0) {
+		memcpy(&guest->config, config, sizeof(guest->config)); /* padding, too */
+		guest->n_queue_pairs = config->n_queue_pairs;
+		guest->n_macs = config->n_macs;
+		for (uint16_t i = 0; i < config->n_macs; i++)
+			guest->macs[i] = nmx_mux_load_mac(&config->macs[i]);
+		nmx_mux_init_flood_budget(&guest->floods, config->floods_max, rte_get_tsc_hz());
+		ret = create_port(guest, &reason);
+	}
+	if (ret == 0)
+		ret = init_queues(guest);
+	if (ret != 0) {
+		nmx_mux_set_error(ret_error, "guest %s: can't serve it at %s: %s (%s)",
+			config->name, config->path, reason, rte_strerror(-ret));
+		nmx_mux_destroy_guest(guest);
+		return ret;
+	}
+	nmx_guestport_set_mtu(guest->port, mtu);
+	*ret_guest = guest;
+	return 0;
+}
+
+void
+nmx_mux_destroy_guest(struct nmx_mux_guest *guest)
+{
+	if (guest == NULL)
+		return;
+	nmx_guestport_destroy(guest->port);
+	rte_free(guest->outboxes);
+	rte_free(guest);
+}

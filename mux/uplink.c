@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+#include "uplink.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_pci.h>
+
+#include "lib/dpdk/mbufs.h"
+
+#define POOL_CACHE 256
+
+/** The device's name: devargs up to the first comma. */
+static void
+get_device_name(const struct nmx_mux_uplink_config *config, char name[NMX_MUX_DEVICE_BYTES])
+{
+	strcpy(name, config->device);
+	name[strcspn(name, ",")] = '\0';
+}
+
+bool
+nmx_mux_is_pci(const struct nmx_mux_uplink_config *config)
+{
+	struct rte_pci_addr address;
+	char name[NMX_MUX_DEVICE_BYTES];
+
+	get_device_name(config, name);
+	return rte_pci_addr_parse(name, &address) == 0;
+}
+
+/** Find the port; EAL may know it already from its own arguments. */
+static int
+probe_port(const struct nmx_mux_uplink_config *config, uint16_t *ret_port_id,
+	struct nmx_mux_error *error)
+{
+	char name[NMX_MUX_DEVICE_BYTES];
+	int ret = rte_dev_probe(config->device);
+
+	get_device_name(config, name);
+	if ((ret != 0 && ret != -EEXIST) || rte_eth_dev_get_port_by_name(name, ret_port_id) != 0) {
+		nmx_mux_set_error(error,
+			"uplink %s: there is no device \"%s\" (%s); correct its \"device\", "
+			"bind it to vfio-pci, or load its driver (-- -d FILE)",
+			config->name, config->device,
+			ret == 0 ? "no port of that name" : rte_strerror(-ret));
+		return -ENODEV;
+	}
+	return 0;
+}
+
+static int
+make_pool(struct nmx_mux_uplink *uplink, struct nmx_mux_error *error)
+{
+	const struct nmx_mux_uplink_config *config = &uplink->config;
+	uint32_t room = RTE_MAX(config->mtu + (uint32_t)NMX_FRAME_OVERHEAD_BYTES, 2048u);
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	snprintf(name, sizeof(name), "up_%.20s", config->name);
+	uplink->pool = rte_pktmbuf_pool_create(name, config->n_buffers, POOL_CACHE, 0,
+		(uint16_t)(RTE_ALIGN(room, 64u) + RTE_PKTMBUF_HEADROOM),
+		rte_eth_dev_socket_id(uplink->port_id));
+	if (uplink->pool == NULL) {
+		nmx_mux_set_error(error,
+			"uplink %s: no memory for %u buffers of %u bytes (%s); reserve more huge "
+			"pages, or lower \"buffers\"",
+			config->name, config->n_buffers, RTE_ALIGN(room, 64u),
+			rte_strerror(rte_errno));
+		return -ENOMEM;
+	}
+	uplink->rearm = nmx_dpdk_make_rearm(uplink->port_id, RTE_PKTMBUF_HEADROOM);
+	return 0;
+}
+
+/** Offloads that cost nothing: every mbuf sent is of one pool, one reference, one segment. */
+static uint64_t
+choose_tx_offloads(const struct rte_eth_dev_info *info)
+{
+	return info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+}
+
+static int
+configure_port(struct nmx_mux_uplink *uplink)
+{
+	const struct nmx_mux_uplink_config *config = &uplink->config;
+	uint16_t port_id = uplink->port_id, n_rx = config->ring, n_tx = config->ring;
+	int socket = rte_eth_dev_socket_id(port_id), ret;
+	struct rte_eth_conf conf = { .rxmode.mtu = config->mtu };
+	struct rte_eth_dev_info info;
+
+	ret = rte_eth_dev_info_get(port_id, &info);
+	if (ret != 0)
+		return ret;
+	conf.txmode.offloads = choose_tx_offloads(&info);
+	ret = rte_eth_dev_configure(port_id, 1, 1, &conf);
+	if (ret == 0)
+		ret = rte_eth_dev_adjust_nb_rx_tx_desc(port_id, &n_rx, &n_tx);
+	if (ret == 0)
+		ret = rte_eth_rx_queue_setup(
+			port_id, 0, n_rx, (unsigned int)socket, NULL, uplink->pool);
+	info.default_txconf.offloads = conf.txmode.offloads;
+	if (ret == 0)
+		ret = rte_eth_tx_queue_setup(
+			port_id, 0, n_tx, (unsigned int)socket, &info.default_txconf);
+	return ret;
+}
+
+/** Frames for any guest are to come in; a port that knows no addresses lets all in anyway. */
+static int
+accept_all(uint16_t port_id)
+{
+	int ret = rte_eth_promiscuous_enable(port_id);
+
+	return ret == -ENOTSUP ? 0 : ret;
+}
+
+static int
+start_port(struct nmx_mux_uplink *uplink, struct nmx_mux_error *error)
+{
+	const char *what = "configured";
+	int ret = configure_port(uplink);
+
+	if (ret == 0) {
+		what = "started";
+		ret = rte_eth_dev_start(uplink->port_id);
+	}
+	if (ret == 0) {
+		what = "made promiscuous";
+		ret = accept_all(uplink->port_id);
+	}
+	if (ret != 0)
+		nmx_mux_set_error(error,
+			"uplink %s: the device can't be %s (%s); the log above says what its "
+			"driver wants, --log-level=pmd:debug more",
+			uplink->config.name, what, rte_strerror(-ret));
+	return ret;
+}
+
+int
+nmx_mux_open_uplink(const struct nmx_mux_uplink_config *config, struct nmx_mux_uplink **ret_uplink,
+	struct nmx_mux_error *ret_error)
+{
+	struct nmx_mux_uplink *uplink = calloc(1, sizeof(*uplink));
+	int ret;
+
+	if (uplink == NULL) {
+		nmx_mux_set_error(ret_error, "uplink %s: no memory", config->name);
+		return -ENOMEM;
+	}
+	uplink->config = *config;
+	uplink->port_id = RTE_MAX_ETHPORTS;
+	nmx_mux_init_flood_budget(&uplink->floods, config->floods_max, rte_get_tsc_hz());
+	ret = probe_port(config, &uplink->port_id, ret_error);
+	if (ret == 0)
+		ret = make_pool(uplink, ret_error);
+	if (ret == 0)
+		ret = start_port(uplink, ret_error);
+	if (ret != 0) {
+		nmx_mux_close_uplink(uplink);
+		return ret;
+	}
+	*ret_uplink = uplink;
+	return 0;
+}
+
+void
+nmx_mux_close_uplink(struct nmx_mux_uplink *uplink)
+{
+	if (uplink == NULL)
+		return;
+	if (rte_eth_dev_is_valid_port(uplink->port_id)) {
+		(void)rte_eth_dev_stop(uplink->port_id);
+		(void)rte_eth_dev_close(uplink->port_id);
+	}
+	rte_mempool_free(uplink->pool);
+	free(uplink);
+}

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""nicmuxd under test, its telemetry, and the stations that its guests are."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+
+from rig import ROOT, memory_args
+from testpmd import wait_until
+
+PLUGINS = os.environ.get("NMX_PLUGINS") or "build/plugins"
+# Beside the plugins: built with the same sanitizers.
+BINARY = os.path.join(ROOT, os.path.dirname(PLUGINS), "bin/nicmuxd")
+STATIONS = os.path.join(ROOT, "build/bin/nmx-stations")
+
+
+def mac(number, kind=0):
+    """The address of station `number`; `kind` is anything else that is to differ."""
+    return f"02:00:{kind:02x}:00:{number >> 8:02x}:{number & 255:02x}"
+
+
+def ask_telemetry(prefix, command):
+    """An answer of DPDK's telemetry, decoded."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.settimeout(10)
+        client.connect(f"/run/dpdk/{prefix}/dpdk_telemetry.v2")
+        client.recv(16384)
+        client.send(command.encode())
+        answer = json.loads(client.recv(65536))
+    return answer[command.split(",")[0]]
+
+
+class Mux:
+    """A daemon with an uplink and guests, in files of its rig."""
+
+    def __init__(self, rig, guests, device=None, netns=None, **uplink):
+        """
+        guests: names or whole entries, a list. An entry without a path or MAC gets one. device: of
+        the uplink; default: memif, whose other end `uplink_vdev` gives.
+        """
+        self.rig = rig
+        self.netns = netns
+        self.prefix = f"{rig.prefix}-mux"
+        self.config_path = rig.path("nicmuxd.json")
+        device = device or f"net_memif0,role=server,socket={rig.path('wire')},socket-abstract=no"
+        self.uplink = {"name": "wire", "device": device, **uplink}
+        self.guests = {}
+        self.set_guests(guests)
+        self.start()
+
+    def set_guests(self, guests):
+        """Write the configuration anew; SIGHUP applies it."""
+        self.guests = {}
+        for number, guest in enumerate(guests):
+            entry = {"name": guest} if isinstance(guest, str) else dict(guest)
+            entry.setdefault("type", "vdpdk")
+            entry.setdefault("path", self.rig.path(entry["name"]))
+            entry.setdefault("macs", [mac(number)])
+            self.guests[entry["name"]] = entry
+        with open(self.config_path, "w", encoding="ascii") as file:
+            json.dump({"uplinks": [self.uplink], "guests": list(self.guests.values())}, file,
+                      indent=1)
+
+    def start(self):
+        argv = [BINARY, "-c", self.config_path, "--", "--file-prefix", self.prefix, "--no-pci",
+                "--lcores", f"0@{min(os.sched_getaffinity(0))},1@{min(os.sched_getaffinity(0))}",
+                *memory_args()]
+        if self.netns:
+            argv = ["ip", "netns", "exec", self.netns, *argv]
+        self.program = self.rig.program("nicmuxd", argv)
+        self.program.expect("nicmuxd: ready", 30)
+
+    def hang_up(self, answer="configuration applied"):
+        """SIGHUP; waits for what it says to it, and returns that line."""
+        begin = len(self.program.said)
+        self.program.process.send_signal(signal.SIGHUP)
+        return self.program.expect(f"[^\n]*{answer}[^\n]*", 20, begin).group(0).decode()
+
+    def end(self):
+        self.program.process.send_signal(signal.SIGTERM)
+        return self.program.wait()
+
+    def ask(self, command):
+        self.program.pump(0)
+        return ask_telemetry(self.prefix, command)
+
+    def guest(self, name):
+        return self.ask(f"/nicmux/guest,{name}")
+
+    def wire(self):
+        return self.ask("/nicmux/uplinks")["wire"]
+
+    def drops(self, name):
+        """Reasons for which frames of or to a guest were dropped, with their numbers."""
+        return {key: value for key, value in self.guest(name).items()
+                if "_drop_" in key and value}
+
+    def wait_linked(self, *names, timeout=20):
+        for name in names:
+            wait_until(lambda name=name: self.guest(name)["linked"], f"guest {name}", timeout)
+
+    def vdev(self, name, number):
+        """Devargs of the guest's end."""
+        return f"net_vdpdk{number},path={self.guests[name]['path']}"
+
+    def uplink_vdev(self, address):
+        """Devargs of the uplink's other end."""
+        return (f"net_memif0,role=client,socket={self.rig.path('wire')},socket-abstract=no,"
+                f"mac={address}")
+
+
+class Stations:
+    """A process full of stations."""
+
+    def __init__(self, rig, vdevs, macs, streams, frames, window=4, seed=1, nice=0):
+        argv = [STATIONS, *rig.eal("guest", vdevs), "--", streams, frames, window, seed, *macs]
+        self.program = rig.program("stations", ["nice", "-n", str(nice), *map(str, argv)])
+        self.program.expect("ready", 60)
+
+    def go(self):
+        self.program.send("go")
+
+    def wait_finished(self, timeout):
+        self.program.expect("finished", timeout)
+
+    def end(self):
+        """Its exit code, after it has told its counters; nothing was wrong if it is 0."""
+        self.program.send("end")
+        return self.program.wait()
+
+    def counters(self):
+        words = self.program.expect(rb"sent \d+[^\r\n]*").group(0).decode().split()
+        return dict(zip(words[::2], map(int, words[1::2])))
+
+
+class Wire:
+    """A namespace whose TAP device is the daemon's uplink, so that its kernel is on the wire."""
+
+    def __init__(self, rig):
+        self.name = f"{rig.prefix}-wire"
+        subprocess.run(["ip", "netns", "add", self.name], check=True)
+
+    def run(self, *argv, check=True, timeout=30):
+        return subprocess.run(["ip", "netns", "exec", self.name, *argv], check=check,
+                              timeout=timeout, capture_output=True, text=True)
+
+    def set_up(self, interface, address):
+        self.run("ip", "address", "add", address, "dev", interface)
+        self.run("ip", "link", "set", interface, "up")
+
+    def remove(self):
+        subprocess.run(["ip", "netns", "delete", self.name], check=False)
