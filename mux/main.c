@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <event2/event.h>
 #include <rte_eal.h>
@@ -192,6 +193,18 @@ run(struct program *program, struct nmx_mux_config *config)
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/** A guest takes some ten descriptors: have as many as this user may. */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -214,6 +227,7 @@ main(int argc, char **argv)
 		free(config);
 		return EXIT_SUCCESS;
 	}
+	raise_descriptor_limit();
 	if (nmx_mux_make_eal_args(config, argv[0], options.eal, options.n_eal, &eal) != 0 ||
 		rte_eal_init(eal.n, eal.all) < 0) {
 		fprintf(stderr,

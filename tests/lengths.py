@@ -43,6 +43,14 @@ LENGTHS = [
            "make e2e-asan", 20),
     Length("NMX_MUX_STREAMS", 20, 2000, "streams of each of six guests and the wire through nicmuxd",
            "tests/e2e/test_mux.py -k lose_nothing", 20),
+    Length("NMX_CROWD_STREAMS", 2, 100, "streams of each of 128 guests and the wire through nicmuxd",
+           "tests/e2e/test_mux_crowd.py -k among_128", 40),
+    Length("NMX_MUX_KILLS", 5, 200, "kills of a guest of nicmuxd beside audited streams",
+           "tests/e2e/test_mux_crowd.py -k killed_guests", 20),
+    Length("NMX_MUX_ATTACHES", 5, 1000, "times that a guest attaches to nicmuxd beside audited streams",
+           "tests/e2e/test_mux_crowd.py -k attach_and_detach", 20),
+    Length("NMX_MUX_RESTARTS", 2, 50, "kills of nicmuxd under its guests",
+           "tests/e2e/test_mux_crowd.py -k killed_daemon", 20),
     Length("FUZZ_SECONDS", 60, 120, "seconds of each fuzz target", "devtools/fuzz", 20),
 ]
 

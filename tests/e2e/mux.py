@@ -115,7 +115,8 @@ class Stations:
     """A process full of stations."""
 
     def __init__(self, rig, vdevs, macs, streams, frames, window=4, seed=1, nice=0):
-        argv = [STATIONS, *rig.eal("guest", vdevs), "--", streams, frames, window, seed, *macs]
+        # One file, so that a guest of many is a few maps.
+        argv = [STATIONS, *rig.eal("guest", vdevs), "--single-file-segments", "--", streams, frames, window, seed, *macs]
         self.program = rig.program("stations", ["nice", "-n", str(nice), *map(str, argv)])
         self.program.expect("ready", 60)
 

@@ -84,9 +84,8 @@ nmx_guestport_signal_vector(struct nmx_guestport *port, uint16_t vector)
 }
 
 void
-nmx_guestport_send_signal(struct nmx_signaler *signaler, int fd)
+nmx_guestport_send_signal(int fd)
 {
-	(void)signaler;
 	(void)fd;
 	strayed = true;
 }

@@ -91,22 +91,31 @@ on_ring_doorbell(void *context, uint16_t index)
 	struct nmx_guestport *port = context;
 
 	/* Not by write(): the guest has a duplicate of this eventfd. */
-	nmx_guestport_send_signal(&port->own_signals, port->from_guest[index].doorbell);
+	nmx_guestport_send_own_signal(port->from_guest[index].doorbell);
 }
 
-static void
-signal_vector(struct nmx_guestport *port, struct nmx_signaler *signaler, uint16_t vector)
+static int
+get_vector(const struct nmx_guestport *port, uint16_t vector)
 {
-	int fd = atomic_load_explicit(&port->vectors[vector], memory_order_acquire);
-
-	if (fd >= 0)
-		nmx_guestport_send_signal(signaler, fd);
+	return atomic_load_explicit(&port->vectors[vector], memory_order_acquire);
 }
 
 void
 nmx_guestport_signal_vector(struct nmx_guestport *port, uint16_t vector)
 {
-	signal_vector(port, &port->signaler, vector);
+	int fd = get_vector(port, vector);
+
+	if (fd >= 0)
+		nmx_guestport_send_signal(fd);
+}
+
+static void
+on_signal(void *context, uint16_t vector)
+{
+	int fd = get_vector(context, vector);
+
+	if (fd >= 0)
+		nmx_guestport_send_own_signal(fd);
 }
 
 /** Late signals are this late. */
@@ -126,15 +135,7 @@ nmx_guestport_pay_signals(struct nmx_guestport *port, uint64_t now_ns)
 	atomic_store(&port->owes_signals, false);
 	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
 		if (atomic_exchange(&port->to_guest[i].owes_signal, false))
-			signal_vector(port, &port->own_signals, VDPDK_VECTOR_RX(i));
-}
-
-static void
-on_signal(void *context, uint16_t vector)
-{
-	struct nmx_guestport *port = context;
-
-	signal_vector(port, &port->own_signals, vector);
+			on_signal(port, VDPDK_VECTOR_RX(i));
 }
 
 static void

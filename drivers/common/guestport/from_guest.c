@@ -201,7 +201,7 @@ nmx_guestport_arm(struct nmx_from_guest *queue)
 	if (ring != NULL) {
 		nmx_ring_arm_event(&ring->arm);
 		if (has_work(ring))
-			nmx_guestport_send_signal(&queue->port->signaler, queue->doorbell);
+			nmx_guestport_send_signal(queue->doorbell);
 	}
 	nmx_base_leave_bracket(&queue->bracket);
 }

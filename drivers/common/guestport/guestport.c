@@ -111,7 +111,6 @@ allocate_port(const struct nmx_guestport_config *config)
 	port->link_changed = config->link_changed;
 	port->context = config->context;
 	port->connection = port->lost_fd = port->listener.fd = -1;
-	port->signaler.file = port->own_signals.file = -1;
 	for (uint32_t i = 0; i < VECTORS_MAX; i++)
 		atomic_init(&port->vectors[i], -1);
 	atomic_init(&port->to_guest_bytes_max, NMX_MTU_DEFAULT + NMX_FRAME_OVERHEAD_BYTES);
@@ -130,8 +129,8 @@ free_port(struct nmx_guestport *port)
 	nmx_base_release_bin(port->bin);
 	nmx_vdev_destroy(port->vdev);
 	nmx_base_close_fd(&port->lost_fd);
-	nmx_guestport_close_signaler(&port->signaler);
-	nmx_guestport_close_signaler(&port->own_signals);
+	if (port->has_signalers)
+		nmx_guestport_put_signalers();
 	for (uint16_t i = 0; port->from_guest != NULL && i < port->n_queue_pairs; i++)
 		nmx_base_close_fd(&port->from_guest[i].wake_fd);
 	rte_free(port->to_guest);
@@ -165,9 +164,8 @@ prepare_port(struct nmx_guestport *port, const struct nmx_guestport_config *conf
 		return ret;
 	}
 	nmx_vdev_describe(port->vdev, &port->device);
-	ret = nmx_guestport_open_signaler(&port->signaler);
-	if (ret == 0)
-		ret = nmx_guestport_open_signaler(&port->own_signals);
+	ret = nmx_guestport_get_signalers();
+	port->has_signalers = ret == 0;
 	if (ret != 0) {
 		*ret_reason = "the kernel refuses asynchronous I/O, which signals guests; "
 			      "allow io_setup(2), or raise fs.aio-max-nr";

@@ -134,7 +134,7 @@ struct nmx_to_guest *nmx_guestport_get_to_guest(struct nmx_guestport *port, uint
  *         or a fault of the guest's, and stay the caller's, who may try again or drop them
  *
  * Context: data thread. Doesn't wait or allocate; to signal, and to report a fault, it makes a
- * system call, the first round a lock that the port's queues share.
+ * system call, the first round a lock that lcores share whose numbers agree modulo 8.
  */
 uint16_t nmx_guestport_send(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n);
 

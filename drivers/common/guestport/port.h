@@ -120,7 +120,6 @@ struct nmx_guestport {
 	uint16_t n_queue_pairs;
 	struct nmx_to_guest *to_guest;
 	struct nmx_from_guest *from_guest;
-	struct nmx_signaler signaler;                              /* of data threads */
 	_Atomic int vectors[VECTORS_MAX];                          /* the guest's eventfds; -1 */
 	_Atomic uint32_t to_guest_bytes_max, from_guest_bytes_max; /* frames by MTU */
 	_Atomic bool linked;
@@ -131,9 +130,9 @@ struct nmx_guestport {
 	void (*link_changed)(void *context, bool linked);
 	void *context;
 	bool told_linked;
-	bool closing;                    /* being destroyed: no further client */
-	uint32_t slot, id;               /* in the control thread's table */
-	struct nmx_signaler own_signals; /* of the control thread, which no data thread waits for */
+	bool closing;      /* being destroyed: no further client */
+	uint32_t slot, id; /* in the control thread's table */
+	bool has_signalers;
 	struct nmx_vfu_listener listener;
 	bool listening;           /* the listener is watched */
 	uint64_t listener_due_ns; /* before that it isn't to be */

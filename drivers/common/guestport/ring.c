@@ -104,7 +104,7 @@ wake_sleeper(struct nmx_guestport *port, uint16_t index)
 	/* Orders `active` before the mark; pairs with nmx_guestport_arm(). */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&queue->armed, memory_order_relaxed))
-		nmx_guestport_send_signal(&port->own_signals, queue->doorbell);
+		nmx_guestport_send_own_signal(queue->doorbell);
 }
 
 uint32_t

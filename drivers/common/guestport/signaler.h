@@ -13,29 +13,30 @@
  * of ours, whose completion signals the peer. It completes within io_submit(); its completion event
  * isn't wanted, and is discarded in user space when the ring of events is full.
  *
+ * A context of Linux AIO counts much against fs.aio-max-nr, so the process has a few for all ports:
+ * one for the control side, and some that data threads use by their lcore's number, each with a
+ * lock that is rarely contended. A data thread never waits for the control thread.
+ *
  * Source: io_submit(2), eventfd(2); include/uapi/linux/aio_abi.h.
  */
 
 #ifndef NMX_GUESTPORT_SIGNALER_H
 #define NMX_GUESTPORT_SIGNALER_H
 
-#include <linux/aio_abi.h>
+/**
+ * Take part in the process' signalers, which the first port opens. Any thread.
+ *
+ * @return 0; -errno: no AIO in this kernel, its limit (fs.aio-max-nr) is reached, or no fd
+ */
+int nmx_guestport_get_signalers(void);
 
-#include <rte_spinlock.h>
+/** Take part no more; the last one closes them. */
+void nmx_guestport_put_signalers(void);
 
-struct nmx_signaler {
-	aio_context_t context;
-	int file;            /* what nothing is written to */
-	rte_spinlock_t lock; /* round submitting and discarding */
-};
+/** Signal an eventfd once. Data thread; doesn't block; one system call. */
+void nmx_guestport_send_signal(int eventfd);
 
-/** @return 0; -errno: no AIO in this kernel, its limit (fs.aio-max-nr) is reached, or no fd */
-int nmx_guestport_open_signaler(struct nmx_signaler *signaler);
-
-/** Close it, if it is open. */
-void nmx_guestport_close_signaler(struct nmx_signaler *signaler);
-
-/** Signal an eventfd once. Any thread; doesn't block; one system call. */
-void nmx_guestport_send_signal(struct nmx_signaler *signaler, int eventfd);
+/** As nmx_guestport_send_signal(). Control. */
+void nmx_guestport_send_own_signal(int eventfd);
 
 #endif
