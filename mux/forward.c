@@ -34,6 +34,9 @@
 /** Ethernet's least, without FCS: a NIC may pad a shorter frame with whatever it has. */
 #define FRAME_BYTES_MIN (RTE_ETHER_MIN_LEN - RTE_ETHER_CRC_LEN)
 
+/** Entries of a redirection table (docs/device.md). */
+#define REDIRECTIONS 128
+
 /* --- Sorting --- */
 
 static inline void
@@ -50,8 +53,8 @@ put_frame(struct nmx_mux_forwarder *forwarder, struct nmx_mux_outbox *outbox, st
 static struct nmx_mux_outbox *
 choose_queue(struct nmx_mux_guest *guest, const struct rte_mbuf *mbuf)
 {
-	/* The table that a guest could set is a request of its own; until then: round robin. */
-	uint32_t index = nmx_mux_hash_flow(mbuf) % guest->n_queue_pairs;
+	/* As a redirection table filled round robin, which is what a guest that sets none has. */
+	uint32_t index = nmx_mux_hash_flow(mbuf) % REDIRECTIONS % guest->n_queue_pairs;
 
 	if (nmx_guestport_is_started(guest->outboxes[index].queue))
 		return &guest->outboxes[index];

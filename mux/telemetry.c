@@ -194,6 +194,8 @@ answer_worker(const char *command, const char *parameters, struct rte_tel_data *
 	rte_tel_data_start_dict(data);
 	rte_tel_data_add_dict_u64(data, "rounds", counters.rounds);
 	rte_tel_data_add_dict_u64(data, "idle_rounds", counters.idle_rounds);
+	rte_tel_data_add_dict_u64(data, "frames", counters.frames);
+	rte_tel_data_add_dict_u64(data, "busy_cycles", counters.busy_cycles);
 	return 0;
 }
 

@@ -34,6 +34,7 @@ struct nmx_mux_worker {
 	/* The worker's. */
 	struct nmx_mux_forwarder forwarder __rte_cache_aligned;
 	struct nmx_mux_worker_counters counters;
+	bool was_busy; /* the round before: its time ends where the next one begins */
 };
 
 /** Poll a guest's queues, one burst each: one that sends without end gets no more. @return frames
@@ -55,16 +56,22 @@ run_round(struct nmx_mux_worker *worker, bool draining)
 	struct nmx_mux_forwarder *forwarder = &worker->forwarder;
 	const struct nmx_mux_fdb *fdb;
 	uint32_t n = 0;
+	uint64_t now;
 
 	fdb = atomic_load_explicit(&worker->fdb, memory_order_acquire);
 	forwarder->fdb = fdb;
-	forwarder->now = rte_rdtsc();
+	now = rte_rdtsc();
+	if (worker->was_busy)
+		worker->counters.busy_cycles += now - forwarder->now;
+	forwarder->now = now;
 	if (!draining)
 		n = nmx_mux_forward_uplink(forwarder);
 	for (uint32_t i = 0; i < fdb->n_guests; i++)
 		n += poll_guest(forwarder, fdb->guests[i]);
 	worker->counters.rounds++;
 	worker->counters.idle_rounds += n == 0;
+	worker->counters.frames += n;
+	worker->was_busy = n > 0;
 	return n;
 }
 

@@ -30,6 +30,8 @@ struct nmx_mux_worker;
 struct nmx_mux_worker_counters {
 	uint64_t rounds;
 	uint64_t idle_rounds; /* that found no frame */
+	uint64_t frames;      /* taken from guests and from the uplink */
+	uint64_t busy_cycles; /* TSC, of rounds that weren't idle */
 };
 
 /**

@@ -62,8 +62,9 @@ def test_streams_among_128_guests_and_the_wire_lose_nothing(rig):
 class Bystanders:
     """Stations with endless streams among themselves, that must lose nothing."""
 
-    def __init__(self, rig, mux, names):
-        macs = [mux.guests[name]["macs"][0] for name in names]
+    def __init__(self, rig, mux, names, known=()):
+        """`known`: addresses of others whose frames may come."""
+        macs = [mux.guests[name]["macs"][0] for name in names] + [f"+{one}" for one in known]
         self.mux = mux
         self.names = names
         self.group = Stations(rig, [mux.vdev(name, i) for i, name in enumerate(names)], macs,

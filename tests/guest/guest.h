@@ -45,6 +45,13 @@ struct guest_queue {
 	uint64_t frames, bytes, errors;
 };
 
+/** What the sender sends. */
+struct guest_order {
+	uint8_t to[6], from[6], forged[6];
+	uint16_t bytes;
+	uint8_t fill;
+};
+
 struct guest {
 	struct nmx_vfu_client *client;
 	int file;
@@ -56,7 +63,8 @@ struct guest {
 	struct vdpdk_info info;
 	uint16_t n_queues;
 	struct guest_queue queues[GUEST_QUEUES_MAX];
-	atomic_bool reflecting, flipping;
+	struct guest_order order;
+	atomic_bool reflecting, flipping, sending, forging;
 };
 
 /* device.c: memory and the device's protocol. Each returns 0 or -errno, and says why on stderr. */
@@ -74,7 +82,8 @@ int guest_write_register(struct guest *guest, uint32_t offset, uint32_t value);
 
 /* queue.c: rings and frames. */
 
-int guest_start_queues(struct guest *guest);
+/** @param n_posted  buffers of each queue that are posted; the others are free to be sent */
+int guest_start_queues(struct guest *guest, uint16_t n_posted);
 /** Stop all queues; checks that every buffer came back exactly once. */
 int guest_stop_queues(struct guest *guest);
 /** Send back what came. @return frames */
@@ -83,5 +92,10 @@ unsigned int guest_reflect(struct guest *guest, struct guest_queue *queue);
 void guest_submit_raw(struct nmx_ring_guest *ring, uint64_t w0, uint64_t w1);
 /** Address of a buffer as the device knows it. */
 uint64_t guest_get_buffer(const struct guest *guest, const struct guest_queue *queue, uint16_t id);
+
+/* sender.c: threads over `order`, until `sending` or `forging` is cleared. */
+
+void *guest_run_sender(void *guest);
+void *guest_run_forger(void *guest);
 
 #endif

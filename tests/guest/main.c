@@ -6,7 +6,7 @@
  * nmx-test-guest SOCKET [QUEUES]: connects, starts the device, then obeys commands from stdin, one
  * a line, and answers each with one line that begins with "ok" or "error".
  *
- *   start               start the queues, all buffers posted
+ *   start [N]           start the queues, all buffers posted, or N of each
  *   reflect | pause     send back what comes, in a thread of its own; end that
  *   stop                stop the queues; all buffers must come back
  *   reset               reset the device and take it to where queues can be started
@@ -15,6 +15,10 @@
  *   unmap | map PART    area, rings or buffers; "ok MICROSECONDS"
  *   post | submit ADDRESS LENGTH FLAGS   one slot of queue 0, as it is
  *   flip | unflip       turn AVAIL bits at random, all the time, in a thread of its own
+ *   send TO FROM LENGTH FILL [FORGED]   send one frame again and again from what isn't posted, in a
+ *                       thread of its own; another writes FORGED and FROM in turn meanwhile
+ *   quiet               end that
+ *   set_mac MAC         "ok ANSWER" of the device
  *   saturate            fill the doorbell of queue 0, and make it block whoever writes to it
  *   quit
  */
@@ -105,12 +109,15 @@ stop_worker(struct worker *worker)
 static struct guest guest;
 static struct worker reflector = { .flag = &guest.reflecting, .run = run_reflector };
 static struct worker flipper = { .flag = &guest.flipping, .run = run_flipper };
+static struct worker sender = { .flag = &guest.sending, .run = guest_run_sender };
+static struct worker forger = { .flag = &guest.forging, .run = guest_run_forger };
 
 static int
 do_start(char **words)
 {
-	(void)words;
-	return guest_start_queues(&guest);
+	unsigned long n = words[1] == NULL ? GUEST_SLOTS : strtoul(words[1], NULL, 0);
+
+	return n > GUEST_SLOTS ? -EINVAL : guest_start_queues(&guest, (uint16_t)n);
 }
 
 static int
@@ -259,6 +266,51 @@ do_saturate(char **words)
 	return 0;
 }
 
+static bool
+read_mac(const char *word, uint8_t mac[6])
+{
+	return word != NULL && sscanf(word, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1],
+				       &mac[2], &mac[3], &mac[4], &mac[5]) == 6;
+}
+
+static int
+do_send(char **words)
+{
+	struct guest_order *order = &guest.order;
+	int ret;
+
+	if (sender.running || !read_mac(words[1], order->to) || !read_mac(words[2], order->from) ||
+		words[3] == NULL || words[4] == NULL)
+		return -EINVAL;
+	order->bytes = (uint16_t)strtoul(words[3], NULL, 0);
+	order->fill = (uint8_t)strtoul(words[4], NULL, 0);
+	if (order->bytes < 14 || order->bytes > GUEST_BUFFER_BYTES)
+		return -EINVAL;
+	ret = start_worker(&sender, &guest);
+	if (ret == 0 && read_mac(words[5], order->forged))
+		ret = start_worker(&forger, &guest);
+	return ret;
+}
+
+static int
+do_quiet(char **words)
+{
+	(void)words;
+	(void)stop_worker(&forger);
+	return stop_worker(&sender);
+}
+
+static int
+do_set_mac(char **words)
+{
+	struct vdpdk_mac body = { 0 };
+
+	if (!read_mac(words[1], body.address))
+		return -EINVAL;
+	printf("ok %d\n", guest_request(&guest, VDPDK_OP_MAC_SET, &body, sizeof(body)));
+	return 1;
+}
+
 /** Each prints its own answer and returns 1, or leaves it to the caller: 0 or -errno. */
 static const struct {
 	const char *name;
@@ -277,15 +329,18 @@ static const struct {
 	{ "submit", do_submit },
 	{ "flip", do_flip },
 	{ "unflip", do_unflip },
+	{ "send", do_send },
+	{ "quiet", do_quiet },
+	{ "set_mac", do_set_mac },
 	{ "saturate", do_saturate },
 };
 
 static int
 obey(char *line)
 {
-	char *words[5] = { NULL }, *rest = NULL;
+	char *words[7] = { NULL }, *rest = NULL;
 
-	for (unsigned int i = 0; i < 4; i++)
+	for (unsigned int i = 0; i < 6; i++)
 		words[i] = strtok_r(i == 0 ? line : NULL, " \n", &rest);
 	if (words[0] == NULL)
 		return -EINVAL;
@@ -318,6 +373,8 @@ main(int argc, char **argv)
 	}
 	(void)stop_worker(&reflector);
 	(void)stop_worker(&flipper);
+	(void)stop_worker(&forger);
+	(void)stop_worker(&sender);
 	guest_close(&guest);
 	return 0;
 }

@@ -62,7 +62,7 @@ start_ring(struct guest *guest, uint16_t index, uint16_t direction, struct nmx_r
 }
 
 int
-guest_start_queues(struct guest *guest)
+guest_start_queues(struct guest *guest, uint16_t n_posted)
 {
 	for (uint16_t q = 0; q < guest->n_queues; q++) {
 		struct guest_queue *queue = &guest->queues[q];
@@ -76,7 +76,7 @@ guest_start_queues(struct guest *guest)
 		}
 		queue->bell.word = &queue->tx.header->device.event_seq;
 		queue->bell.answered = 0;
-		for (uint16_t id = 0; id < GUEST_SLOTS; id++)
+		for (uint16_t id = 0; id < n_posted; id++)
 			post(guest, queue, id);
 	}
 	return 0;

@@ -9,9 +9,10 @@
  * Theory of operation
  *
  * Each port of the process is a station; MAC... are the addresses of all stations, here and in
- * other processes. A station sends STREAMS streams of FRAMES frames, each stream to a station that
- * it draws, with at most WINDOW frames unacknowledged: so a network that loses nothing under such
- * load must lose nothing, and a stream that stops is a frame lost. Nothing is ever sent again.
+ * other processes; +MAC is one whose frames may come, but which is no station. A station sends
+ * STREAMS streams of FRAMES frames, each stream to a station that it draws, with at most WINDOW
+ * frames unacknowledged: so a network that loses nothing under such load must lose nothing, and a
+ * stream that stops is a frame lost. Nothing is ever sent again.
  *
  *   frame  Ethernet header (type 0x88b5), struct message, filling of random length, all under a CRC
  *   data   {from, to, stream, sequence}; answered by an ack of the same numbers
@@ -83,7 +84,8 @@ struct counters {
 static struct {
 	uint32_t streams, frames, window;
 	struct rte_ether_addr macs[PEERS_MAX];
-	uint16_t n_macs;
+	uint16_t n_macs;  /* of stations */
+	uint16_t n_known; /* those, and behind them others */
 	struct rte_mempool *pool;
 	struct counters counters;
 	struct station *stations;
@@ -193,6 +195,15 @@ take_data(struct station *station, const struct message *message)
 	send_frame(station, &answer);
 }
 
+static bool
+is_known(const struct rte_ether_addr *source)
+{
+	for (uint16_t i = 0; i < net.n_known; i++)
+		if (rte_is_same_ether_addr(&net.macs[i], source))
+			return true;
+	return false;
+}
+
 static void
 take_frame(struct station *station, const struct rte_mbuf *mbuf)
 {
@@ -201,12 +212,14 @@ take_frame(struct station *station, const struct rte_mbuf *mbuf)
 	struct message message;
 	bool echo;
 
-	if (header->ether_type != rte_cpu_to_be_16(TYPE)) {
-		net.counters.strange++; /* a kernel beside us; not our matter */
+	if (!is_known(&header->src_addr) ||
+		(!rte_is_same_ether_addr(&header->dst_addr, own) &&
+			!rte_is_multicast_ether_addr(&header->dst_addr))) {
+		net.counters.foreign++;
 		return;
 	}
-	if (!rte_is_same_ether_addr(&header->dst_addr, own)) {
-		net.counters.foreign++;
+	if (header->ether_type != rte_cpu_to_be_16(TYPE)) {
+		net.counters.strange++; /* of somebody who is known */
 		return;
 	}
 	if (!check_frame(mbuf, &message)) {
@@ -315,9 +328,14 @@ start(int argc, char **argv)
 	net.frames = (uint32_t)strtoul(argv[2], NULL, 0);
 	net.window = (uint32_t)strtoul(argv[3], NULL, 0);
 	seed = strtoull(argv[4], NULL, 0);
-	for (int i = 5; i < argc; i++)
-		if (rte_ether_unformat_addr(argv[i], &net.macs[net.n_macs++]) != 0)
+	for (int i = 5; i < argc; i++) {
+		bool known = argv[i][0] == '+';
+
+		if (rte_ether_unformat_addr(argv[i] + known, &net.macs[net.n_known++]) != 0)
 			return false;
+		if (!known)
+			net.n_macs = net.n_known;
+	}
 	net.pool = rte_pktmbuf_pool_create("stations", n_ports * (2u * SLOTS + 64u) + 1024u, 256, 0,
 		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	net.stations = calloc(n_ports, sizeof(*net.stations));
