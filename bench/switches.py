@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 
 from sides import LOGS, TESTPMD, Vhost, common, memory_args
@@ -22,6 +23,10 @@ from rig import CPUS, Rig
 from testpmd import Program, Testpmd, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, f"{ROOT}/devtools")
+
+import telemetry  # noqa: E402
+
 GUESTS = ("02:00:00:00:00:0a", "02:00:00:00:00:0b")
 WIRE = "02:00:00:00:00:01"
 # Frames that two guests have under way, in bursts of 32.
@@ -60,8 +65,7 @@ class Nicmuxd:
 
     def read_cycles(self):
         """(busy cycles, frames) so far."""
-        from mux import ask_telemetry  # pylint: disable=import-outside-toplevel
-        answer = ask_telemetry(self.prefix, "/nicmux/worker")
+        answer = telemetry.ask(self.prefix, "/nicmux/worker")
         return answer["busy_cycles"], answer["frames"]
 
     def wait_ready(self):

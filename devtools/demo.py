@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 nicmux contributors
 """
-Shows two stock DPDK programs that share a vDPDK device, and that it is quick. No special hardware;
-half a minute; ends by itself.
+Shows two stock DPDK programs that share a vDPDK device, that it is quick, and nicmuxd with two guests
+on one uplink. No special hardware; under a minute; ends by itself.
 
     devtools/demo.py           as root, after `make build`; `make demo` does both
     devtools/demo.py --clean   remove what a killed run left
@@ -28,6 +28,7 @@ import time
 # The other parts of the demo stand beside it; leave no byte code of them in the checkout.
 sys.dont_write_bytecode = True
 
+from demo_mux import Nicmuxd  # noqa: E402
 from demo_sandbox import (NETNS, ROOT, RUN, TAP, Failure, Interrupted,  # noqa: E402
                           Interrupts, Sandbox, plugin_copies)
 from demo_testpmd import Testpmd, pick_cpus  # noqa: E402
@@ -35,6 +36,8 @@ from demo_testpmd import Testpmd, pick_cpus  # noqa: E402
 SOCKET = f"{RUN}/vdpdk.sock"
 LOGS = "build/demo"
 KERNEL_ADDRESS, GUEST_ADDRESS = "10.64.0.1", "10.64.0.2"
+MUX_ADDRESSES = {"a": "10.64.0.10", "b": "10.64.0.11"}
+FLOW_S, FLOW_BURSTS = 3, 4
 N_PINGS = 10
 N_LOG_LINES = 16
 N_HUGEPAGES = 256  # of 2 MiB, for both programs
@@ -49,6 +52,11 @@ PING_PICTURE = """
   kernel       host: testpmd io                  guest: testpmd icmpecho
   [ ping ] <-> [ net_tap0, net_vdpdk_host0 ] <-> [ net_vdpdk0 ]
                                        vDPDK device
+"""
+MUX_PICTURE = r"""
+  guest a: testpmd [ net_vdpdk0 ] <--\
+                                      nicmuxd [ net_tap0 ] <-> [ ping ] kernel
+  guest b: testpmd [ net_vdpdk0 ] <--/
 """
 PVP_PATH = "null -> host -> guest -> host -> null"
 
@@ -123,7 +131,7 @@ class Demo:
         program = Testpmd(self.sandbox, name, eal, mode, cpu=cpu, log=self.logs[-1], **options)
         self.running.append(program)
         names = [vdev.split(",")[0] for vdev in vdevs]
-        return program, program.check_ports({name: name.rstrip("0") for name in names})
+        return program, program.check_ports({name: name.rstrip("0123456789") for name in names})
 
     def start_host(self, step, vdev, **options):
         return self.start(step, "host", "librte_net_vdpdk_host.so",
@@ -134,7 +142,7 @@ class Demo:
                           [f"net_vdpdk0,path={SOCKET}"], mode)
 
     def stop(self):
-        """The guest first: it would miss its host."""
+        """Guests first: they would miss their host."""
         while self.running:
             self.running[-1].quit()
             self.running.pop()
@@ -142,7 +150,7 @@ class Demo:
 
     def ping(self):
         """Part 1: does a frame get through?"""
-        say(bold("Part 1 of 2: does a packet get through?"))
+        say(bold("Part 1 of 3: does a packet get through?"))
         say(PING_PICTURE)
         must = self.sandbox.must
         must("no network namespace can be made; the demo needs a kernel and rights that allow it",
@@ -166,12 +174,12 @@ class Demo:
         # What comes for a guest that does not run yet is dropped: the guest goes first.
         guest.command("start")
         host.command("start")
-        self.run_ping()
+        self.run_ping(GUEST_ADDRESS)
         self.stop()
         say(f"  passed: the guest answered all {N_PINGS} packets of the kernel\n")
 
-    def run_ping(self):
-        argv = ["ping", "-n", "-c", str(N_PINGS), "-i", "0.2", "-W", "2", GUEST_ADDRESS]
+    def run_ping(self, address):
+        argv = ["ping", "-n", "-c", str(N_PINGS), "-i", "0.2", "-W", "2", address]
         say(f"\n  $ {' '.join(argv)}")
         child = self.sandbox.spawn(["ip", "netns", "exec", NETNS, *argv], stdout=subprocess.PIPE,
                                    stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, text=True)
@@ -181,7 +189,8 @@ class Demo:
             say(f"  | {line.rstrip()}")
         if child.wait() != 0 or not re.search(rf"\b{N_PINGS} received, 0% packet loss", said):
             for program in self.running:
-                program.command("show port stats all")
+                if isinstance(program, Testpmd):
+                    program.command("show port stats all")
             raise Failure("packets to the guest were lost (the statistics of ping and of the ports"
                           f" stand above); see {LOGS}/")
 
@@ -206,7 +215,7 @@ class Demo:
 
     def pvp(self):
         """Part 2: how fast is it?"""
-        say(bold("Part 2 of 2: how many packets a second?"))
+        say(bold("Part 2 of 3: how many packets a second?"))
         say(f"\n    {PVP_PATH}\n")
         say("  null: a port that makes and takes frames as fast as it is asked to; no NIC")
         say("  host: testpmd, io; forwards between null and the vDPDK device")
@@ -242,6 +251,76 @@ class Demo:
   else that runs. There is no NIC: this is the software path only. A null that
   touches no payload flatters; the right half is nearer to real traffic.{pages}
 """)
+
+
+    def mux(self):
+        """Part 3: one uplink, two guests."""
+        say(bold("Part 3 of 3: nicmuxd, one uplink shared by two guests"))
+        say(MUX_PICTURE)
+        self.logs.append(f"{LOGS}/nicmuxd.log")
+        mux = Nicmuxd(self.sandbox, list(MUX_ADDRESSES), cpu=self.host_cpu, memory=self.memory,
+                      log=self.logs[-1], wrapper=("ip", "netns", "exec", NETNS))
+        self.running.append(mux)
+        say(f"  nicmuxd: started; the kernel's end of its uplink is {TAP}")
+        guests = {}
+        for name, path in mux.paths.items():
+            guests[name], _ = self.start("mux", f"guest-{name}", "librte_net_vdpdk.so",
+                                         [f"net_vdpdk0,path={path}"], "icmpecho")
+            guests[name].command("start")
+            say(f"  guest {name}: started, answers pings, MAC address {mux.macs[name]}")
+        must, why = self.sandbox.must, f"the interface {TAP} can't be set up"
+        must(why, "ip", "-n", NETNS, "address", "add", f"{KERNEL_ADDRESS}/24", "dev", TAP)
+        must(why, "ip", "-n", NETNS, "link", "set", TAP, "up")
+        for name, address in MUX_ADDRESSES.items():
+            must(why, "ip", "-n", NETNS, "neighbour", "replace", address, "lladdr",
+                 mux.macs[name], "nud", "permanent", "dev", TAP)
+            self.run_ping(address)
+        for name in reversed(list(guests)):
+            guests[name].quit()
+            self.running.remove(guests[name])
+        self.flow(mux)
+        self.say_counters(mux)
+        self.stop()
+        say("  passed: both guests answered the kernel, and each the other\n")
+
+    def flow(self, mux):
+        """Frames that go round between guest a and guest b, 64 bytes."""
+        def count():
+            return (time.monotonic(),
+                    sum(mux.ask_guest(name)["to_guest_frames"] for name in mux.paths))
+
+        vdevs = [f"net_vdpdk{number},path={path}"
+                 for number, path in enumerate(mux.paths.values())]
+        # What comes in by the one port leaves by the other, for the first again.
+        peers = [f"--eth-peer=0,{mux.macs['b']}", f"--eth-peer=1,{mux.macs['a']}"]
+        guest, _ = self.start("mux", "guest", "librte_net_vdpdk.so", vdevs, "mac", more=peers)
+        guest.command(f"start tx_first {FLOW_BURSTS}")
+        say(f"\n  Both guests in one program now; {2 * 32 * FLOW_BURSTS} frames of 64 bytes go round"
+            " between them:\n")
+        begin = last = count()
+        for second in range(1, FLOW_S + 1):
+            time.sleep(max(0, begin[0] + second - time.monotonic()))
+            now = count()
+            mpps = (now[1] - last[1]) / (now[0] - last[0]) / 1e6
+            say(f"  second {second} of {FLOW_S}: {mpps:6.2f} Mpps from memory to memory, one copy")
+            last = now
+        guest.command("stop")
+        if last[1] == begin[1]:
+            raise Failure(f"no frame came from guest to guest; see {LOGS}/")
+
+    def say_counters(self, mux):
+        """What an operator reads."""
+        say("\n  What nicmuxd counted (dpdk-telemetry.py, /nicmux/guest,NAME; frames):\n")
+        say(f"  {'':8}{'from it':>14}{'to it':>14}   dropped, by reason")
+        say("  " + "-" * 72)
+        rows = {f"guest {name}": (mux.ask_guest(name), "guest") for name in mux.paths}
+        rows["uplink"] = (mux.ask_uplink(), "uplink")
+        for name, (counters, kind) in rows.items():
+            drops = ", ".join(f"{value} {key.replace('_drop_', ' ').replace('_', ' ')}"
+                              for key, value in counters.items() if "_drop_" in key and value)
+            say(f"  {name:8}{counters[f'from_{kind}_frames']:14}"
+                f"{counters[f'to_{kind}_frames']:14}   {drops or 'none'}")
+        say()
 
 
 def check_root():
@@ -288,13 +367,14 @@ def demonstrate(sandbox):
     removed = sandbox.open()
     demo = Demo(sandbox)
     say(bold("nicmux demo") + ": a stock DPDK program gets its network card from another one.")
-    say("It needs no special hardware, takes half a minute, and ends by itself.\n")
+    say("It needs no special hardware, takes under a minute, and ends by itself.\n")
     if removed:
         say(f"  removed what a killed run left: {', '.join(removed)}\n")
     try:
         demo.prepare()
         demo.ping()
         demo.pvp()
+        demo.mux()
     except Failure:
         say_ends(demo.logs)
         raise

@@ -81,12 +81,13 @@ def take_terminal():
 class Testpmd:
     """Both its threads are on one CPU: that of the prompt sleeps, the other forwards."""
 
-    def __init__(self, sandbox, name, eal, mode, *, cpu, log, wrapper=()):
+    def __init__(self, sandbox, name, eal, mode, *, cpu, log, wrapper=(), more=()):
         self.name = name
         self.log = log
         argv = [*wrapper, "dpdk-testpmd", "--lcores", f"1@{cpu},2@{cpu}", "--no-pci",
                 "--file-prefix", PREFIX + name, *eal,
-                "--", "--interactive", f"--forward-mode={mode}", f"--total-num-mbufs={N_MBUFS}"]
+                "--", "--interactive", f"--forward-mode={mode}", f"--total-num-mbufs={N_MBUFS}",
+                *more]
         with open(log, "w", encoding="utf-8") as file:
             file.write(f"{' '.join(argv)}\n")
         self._terminal, inner = pty.openpty()

@@ -4,11 +4,15 @@
 import json
 import os
 import signal
-import socket
 import subprocess
+import sys
 
 from rig import ROOT, memory_args
 from testpmd import wait_until
+
+sys.path.insert(0, f"{ROOT}/devtools")
+
+import telemetry  # noqa: E402
 
 PLUGINS = os.environ.get("NMX_PLUGINS") or "build/plugins"
 # Beside the plugins: built with the same sanitizers.
@@ -19,17 +23,6 @@ STATIONS = os.path.join(ROOT, "build/bin/nmx-stations")
 def mac(number, kind=0):
     """The address of station `number`; `kind` is anything else that is to differ."""
     return f"02:00:{kind:02x}:00:{number >> 8:02x}:{number & 255:02x}"
-
-
-def ask_telemetry(prefix, command):
-    """An answer of DPDK's telemetry, decoded."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-        client.settimeout(10)
-        client.connect(f"/run/dpdk/{prefix}/dpdk_telemetry.v2")
-        client.recv(16384)
-        client.send(command.encode())
-        answer = json.loads(client.recv(65536))
-    return answer[command.split(",")[0]]
 
 
 class Mux:
@@ -84,7 +77,7 @@ class Mux:
 
     def ask(self, command):
         self.program.pump(0)
-        return ask_telemetry(self.prefix, command)
+        return telemetry.ask(self.prefix, command)
 
     def guest(self, name):
         return self.ask(f"/nicmux/guest,{name}")
