@@ -18,6 +18,7 @@ PLUGINS = os.environ.get("NMX_PLUGINS") or "build/plugins"
 # Beside the plugins: built with the same sanitizers.
 BINARY = os.path.join(ROOT, os.path.dirname(PLUGINS), "bin/nicmuxd")
 STATIONS = os.path.join(ROOT, "build/bin/nmx-stations")
+RXWAIT = os.path.join(ROOT, "build/bin/nmx-rxwait")
 
 
 def mac(number, kind=0):

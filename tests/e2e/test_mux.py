@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """nicmuxd: what it forwards, and what it doesn't."""
 
+import grp
 import json
+import os
 import re
+import signal
+import stat
 import subprocess
 import tempfile
+import time
 
 import jsonschema
 import pytest
 
 from lengths import get_length
-from mux import BINARY, Mux, Stations, Wire, mac
-from rig import ROOT
+from mux import BINARY, RXWAIT, Mux, Stations, Wire, mac
+from rig import ROOT, memory_args
+from scene import hold_thread
 from testpmd import wait_until
 
 STREAMS = get_length("NMX_MUX_STREAMS")
@@ -194,3 +200,77 @@ def test_a_configuration_that_cant_be_applied_changes_nothing(rig):
     mux.set_guests(["a"])
     mux.hang_up("restart nicmuxd")
     assert mux.guest("a")["sessions"] == sessions and guest.link_is_up()
+
+
+def test_a_sleeping_guest_gets_its_budget_of_signals_and_all_frames(rig):
+    """One frame at a time to a guest that sleeps in between: each wants a signal."""
+    frames, budget = 400, 100
+    mux = Mux(rig, [{"name": "sleeper", "signals_max": budget}, "a"])
+    macs = [mac(0), mac(1)]
+    sleeper = rig.program("rxwait", [RXWAIT, *rig.eal("guest", [mux.vdev("sleeper", 0)]), "--",
+                                     str(frames), "1", "swap"])
+    sleeper.expect("waiting")
+    mux.wait_linked("sleeper")
+    group = Stations(rig, [mux.vdev("a", 0)], macs, 1, frames, window=1)
+    begin = time.monotonic()
+    group.go()
+    group.wait_finished(60)
+    seconds = time.monotonic() - begin
+    state = mux.guest("sleeper")
+    assert state["to_guest_signals"] <= budget * seconds + 66
+    assert state["to_guest_late_signals"] > 0
+    assert state["to_guest_signals"] + state["to_guest_late_signals"] >= frames / 2
+    assert group.end() == 0
+
+
+def test_what_was_handed_over_before_sigterm_is_forwarded(rig):
+    """The worker is stopped while a guest hands frames over, until the daemon is told to end."""
+    mux = Mux(rig, ["a"])
+    wire = Stations(rig, [mux.uplink_vdev(mac(0, 1))], [mac(1), mac(0, 1), f"+{mac(0)}"], 0, 0)
+    guest = rig.light_guest("a")
+    guest.ask("start 128")
+    mux.wait_linked("a")
+    with hold_thread(mux.program):
+        guest.ask(f"send {mac(0, 1)} {mac(0)} 100 1")
+        time.sleep(0.2)
+        mux.program.process.send_signal(signal.SIGTERM)
+        mux.program.expect("Terminated: ending")
+        time.sleep(0.1)
+    assert mux.program.wait() == 0
+    wire.go()
+    wire.wait_finished(10)
+    assert wire.end() == 0
+    assert wire.counters()["strange"] >= 128
+
+
+def test_a_socket_is_made_for_its_owner(rig):
+    mux = Mux(rig, [{"name": "a", "owner": ":nogroup", "mode": "0660"}, {"name": "b"}])
+    found = os.stat(mux.guests["a"]["path"])
+    assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o660, 0)
+    assert grp.getgrgid(found.st_gid).gr_name == "nogroup"
+    assert stat.S_IMODE(os.stat(mux.guests["b"]["path"]).st_mode) == 0o600
+    # In a folder where others may put their own in its place it isn't.
+    os.mkdir(rig.path("open"))
+    os.chmod(rig.path("open"), 0o777)
+    mux.set_guests(["a", {"name": "c", "path": rig.path("open/c"), "mode": "0666"}])
+    mux.hang_up("a folder of this user's or root's that nobody else may write to")
+    assert not os.path.exists(rig.path("open/c"))
+
+
+def test_another_dpdk_program_runs_beside_with_defaults_on_both_sides(rig):
+    """No EAL option here but what there is no default for: where the plugin is."""
+    config = {"uplinks": [{"name": "w", "device": "net_null0"}],
+              "guests": [{"name": "a", "type": "vdpdk", "path": rig.path("a"), "macs": [mac(0)]}]}
+    with open(rig.path("f.json"), "w", encoding="ascii") as file:
+        json.dump(config, file)
+    mux = rig.program("nicmuxd", [BINARY, "-c", rig.path("f.json"), "--", *memory_args()])
+    mux.expect("nicmuxd: ready", 30)
+    guest = rig.program("guest", ["dpdk-testpmd", "--no-pci", *memory_args(),
+                                  *rig.plugin("vdpdk"), "--vdev", f"net_vdpdk0,path={rig.path('a')}",
+                                  "--", "-i"])
+    guest.expect("testpmd> ", 60)
+    mux.expect("guest a is there")
+    guest.send("quit")
+    assert guest.wait() == 0
+    mux.process.send_signal(signal.SIGTERM)
+    assert mux.wait() == 0

@@ -112,7 +112,9 @@ def test_killed_guests_harm_nobody_and_leave_nothing(rig):
         wait_until(lambda: not mux.guest("victim")["linked"], "its end to be noticed")
         if kill == max(KILLS // 10 - 1, 1):
             baseline = Baseline(mux.program)
+            free = mux.wire()["buffers_free"]
     baseline.check()
+    wait_until(lambda: mux.wire()["buffers_free"] == free, "the pool to be as full as before")
     bystanders.check()
     assert mux.guest("victim")["sessions"] == KILLS
 

@@ -107,6 +107,16 @@ class HeldThread:
         self.thread = None
 
 
+def hold_thread(program, name="worker"):
+    """Stop a DPDK program's data thread, wherever it is."""
+    tasks = f"/proc/{program.pid}/task"
+    for thread in os.listdir(tasks):
+        with open(f"{tasks}/{thread}/comm") as file:
+            if name in file.read():
+                return HeldThread(int(thread))
+    raise Failure("it has no data thread")
+
+
 class Scene:
     """The host, its bystander, and where to attack."""
 
@@ -170,12 +180,7 @@ class Scene:
     def hold_bursts(self):
         """Stop the host's data thread, wherever it is; to be left again within a fraction of a
         second, as the bystander waits as well."""
-        tasks = f"/proc/{self.host.pid}/task"
-        for thread in os.listdir(tasks):
-            with open(f"{tasks}/{thread}/comm") as file:
-                if "worker" in file.read():
-                    return HeldThread(int(thread))
-        raise Failure("the host has no data thread")
+        return hold_thread(self.host)
 
     # --- What the runner does ---
 

@@ -3,12 +3,13 @@
  */
 
 /**
- * nmx-rxwait [EAL options] -- FRAMES [SEED]: a program that lives on Rx interrupts.
+ * nmx-rxwait [EAL options] -- FRAMES [SEED [swap]]: a program that lives on Rx interrupts.
  *
  * On port 0, queue 0: arms, waits without a time-out, never polls in between, and sends back each
  * frame it gets. A windowed sender sends the next frame as soon as it has this one back; so this
  * one goes back at a random moment round arming, before or after, and the next comes before, during
- * and after it. A lost wake-up stops the program for good. Prints "waiting" when it is ready, and
+ * and after it. With "swap" its addresses are swapped before. A lost wake-up stops the program for
+ * good. Prints "waiting" when it is ready, and
  * at the end "received FRAMES waits WAITS"; a line of input ends it then.
  */
 
@@ -48,11 +49,25 @@ struct held {
 	uint16_t n;
 };
 
+static bool swaps;
+
+static void
+swap_addresses(struct rte_mbuf *mbuf)
+{
+	struct rte_ether_hdr *header = rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *);
+	struct rte_ether_addr source = header->src_addr;
+
+	header->src_addr = header->dst_addr;
+	header->dst_addr = source;
+}
+
 static void
 send_back(struct held *held)
 {
 	uint16_t sent = 0;
 
+	for (uint16_t i = 0; swaps && i < held->n; i++)
+		swap_addresses(held->mbufs[i]);
 	while (sent < held->n)
 		sent += rte_eth_tx_burst(0, 0, held->mbufs + sent, held->n - sent);
 	held->n = 0;
@@ -101,6 +116,7 @@ main(int argc, char **argv)
 	wanted = strtoull(argv[used + 1], NULL, 0);
 	if (argc - used > 2)
 		rte_srand(strtoull(argv[used + 2], NULL, 0));
+	swaps = argc - used > 3;
 	printf("waiting\n");
 	fflush(stdout);
 	while (received < wanted) {
