@@ -130,12 +130,13 @@ hash_ipv6(struct view *view)
 uint32_t
 nmx_mux_hash_flow(const struct rte_mbuf *mbuf)
 {
-	struct view view = { rte_pktmbuf_mtod(mbuf, const uint8_t *), mbuf->data_len };
 	const struct rte_ether_hdr *header;
+	struct view view;
 	uint16_t type;
 
 	if (mbuf->ol_flags & RTE_MBUF_F_RX_RSS_HASH)
 		return mbuf->hash.rss;
+	view = (struct view){ rte_pktmbuf_mtod(mbuf, const uint8_t *), mbuf->data_len };
 	header = take(&view, sizeof(*header));
 	type = header == NULL ? 0 : rte_be_to_cpu_16(header->ether_type);
 	for (int tags = 0; tags < 2 && (type == RTE_ETHER_TYPE_VLAN || type == RTE_ETHER_TYPE_QINQ);

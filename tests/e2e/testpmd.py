@@ -126,6 +126,19 @@ class Program:
         self.process.wait()
         self.close()
 
+    def freeze(self):
+        """SIGSTOP, and seen to have stopped: the signal alone may take effect later."""
+        self.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: self.read_state() == "T", "the program to stop")
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def read_state(self):
+        """One letter, of its main thread."""
+        with open(f"/proc/{self.pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0]
+
     def close(self):
         if self.master >= 0:
             os.close(self.master)

@@ -2,7 +2,6 @@
 """File descriptors: floods, wrong kinds, such that are slow to close."""
 
 import os
-import signal
 import socket
 import struct
 import time
@@ -113,7 +112,7 @@ def test_descriptors_that_are_slow_to_close(scene, where):
     slow = make_lingering_socket(peers)
     client = scene.client()
     # The host shall be the last to close: it sleeps until we have.
-    scene.host.process.send_signal(signal.SIGSTOP)
+    scene.host.freeze()
     target = scene.client(hello=False) if where == "refused" else client
     if where == "header":
         client.send(vu.message(vu.DMA_MAP, MAP), [slow.fileno()])
@@ -128,7 +127,7 @@ def test_descriptors_that_are_slow_to_close(scene, where):
         target.send(vu.version(), [slow.fileno()])
     slow.close()
     begin = time.monotonic()
-    scene.host.process.send_signal(signal.SIGCONT)
+    scene.host.thaw()
     assert target.is_closed(2)
     client.close()
     # The port itself waits for as long as its client made it.

@@ -3,7 +3,6 @@
 
 import fcntl
 import os
-import signal
 import struct
 import time
 
@@ -256,7 +255,7 @@ def test_unmapped_area_fails_the_device(scene):
 def test_memory_truncated_under_load(scene):
     guest = scene.light_guest()
     # Its own accesses would end it: it sleeps while its memory goes.
-    guest.process.send_signal(signal.SIGSTOP)
+    guest.freeze()
     files = [f"/proc/{guest.pid}/fd/{name}" for name in os.listdir(f"/proc/{guest.pid}/fd")]
     memory = [path for path in files if "nmx-test-guest" in os.readlink(path)]
     assert len(memory) == 1
