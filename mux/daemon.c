@@ -170,6 +170,15 @@ end_gone(struct change *change, struct nmx_mux_error *error)
 	return 0;
 }
 
+/** Forget a guest's entry, so that the next configuration that has it adds it. */
+static void
+forget_entry(struct nmx_mux_config *config, uint32_t index)
+{
+	config->n_guests--;
+	memmove(&config->guests[index], &config->guests[index + 1],
+		(config->n_guests - index) * sizeof(config->guests[0]));
+}
+
 /** Listen again for guests that were ended for others that then couldn't be had. */
 static void
 bring_back(struct change *change)
@@ -180,16 +189,18 @@ bring_back(struct change *change)
 
 	memcpy(all.all, change->kept.all, change->kept.n * sizeof(all.all[0]));
 	all.n = change->kept.n;
-	for (uint32_t i = 0; i < daemon->config->n_guests; i++) {
+	for (uint32_t i = daemon->config->n_guests; i-- > 0;) {
 		const struct nmx_mux_guest_config *config = &daemon->config->guests[i];
 		struct nmx_mux_guest *guest;
 
 		if (find_guest(&all, config->name) != NULL)
 			continue;
-		if (nmx_mux_create_guest(config, daemon->uplink->config.mtu, &guest, &error) == 0)
+		if (nmx_mux_create_guest(config, daemon->uplink->config.mtu, &guest, &error) == 0) {
 			add_guest(&all, guest);
-		else
+		} else {
 			MUX_LOG(ERR, "%s; it is served no more, until SIGHUP", error.text);
+			forget_entry(daemon->config, i);
+		}
 	}
 	if (publish_guests(daemon, &all, &error) != 0) {
 		MUX_LOG(ERR, "%s", error.text);

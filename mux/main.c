@@ -24,6 +24,7 @@
 #include "daemon.h"
 #include "eal_args.h"
 #include "log.h"
+#include "log_stream.h"
 #include "telemetry.h"
 
 #define CONFIG_DEFAULT "/etc/nicmux/nicmuxd.json"
@@ -228,6 +229,7 @@ main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	raise_descriptor_limit();
+	(void)nmx_mux_open_log_stream();
 	if (nmx_mux_make_eal_args(config, argv[0], options.eal, options.n_eal, &eal) != 0 ||
 		rte_eal_init(eal.n, eal.all) < 0) {
 		fprintf(stderr,

@@ -165,6 +165,7 @@ answer_uplinks(const char *command, const char *parameters, struct rte_tel_data 
 {
 	const struct nmx_mux_uplink *uplink = nmx_mux_get_uplink(telemetry.daemon);
 	struct rte_tel_data *one = rte_tel_data_alloc();
+	int ret;
 
 	(void)command;
 	(void)parameters;
@@ -180,7 +181,10 @@ answer_uplinks(const char *command, const char *parameters, struct rte_tel_data 
 	rte_tel_data_add_dict_u64(one, "to_uplink_frames", uplink->to_frames);
 	rte_tel_data_add_dict_u64(one, "to_uplink_bytes", uplink->to_bytes);
 	rte_tel_data_add_dict_int(one, "buffers_free", (int)rte_mempool_avail_count(uplink->pool));
-	return rte_tel_data_add_dict_container(data, uplink->config.name, one, 0);
+	ret = rte_tel_data_add_dict_container(data, uplink->config.name, one, 0);
+	if (ret != 0)
+		rte_tel_data_free(one);
+	return ret;
 }
 
 static int

@@ -58,13 +58,16 @@ class Mux:
                       indent=1)
 
     def start(self):
-        argv = [BINARY, "-c", self.config_path, "--", "--file-prefix", self.prefix, "--no-pci",
-                "--lcores", f"0@{min(os.sched_getaffinity(0))},1@{min(os.sched_getaffinity(0))}",
-                *memory_args()]
-        if self.netns:
-            argv = ["ip", "netns", "exec", self.netns, *argv]
-        self.program = self.rig.program("nicmuxd", argv)
+        # A program that was built with a sanitizer has its run-time within.
+        self.program = self.rig.program("nicmuxd", self.argv, {"LD_PRELOAD": ""})
         self.program.expect("nicmuxd: ready", 30)
+
+    @property
+    def argv(self):
+        cpu = min(os.sched_getaffinity(0))
+        argv = [BINARY, "-c", self.config_path, "--", "--file-prefix", self.prefix, "--no-pci",
+                "--lcores", f"0@{cpu},1@{cpu}", *memory_args()]
+        return ["ip", "netns", "exec", self.netns, *argv] if self.netns else argv
 
     def hang_up(self, answer="configuration applied"):
         """SIGHUP; waits for what it says to it, and returns that line."""

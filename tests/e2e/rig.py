@@ -125,8 +125,8 @@ class Rig:
         binary = os.path.join(ROOT, "build/bin/nmx-test-guest")
         return self.add(Guest(binary, self.path(socket), self.log("light"), queues))
 
-    def program(self, name, argv):
-        return self.add(Program(argv, self.log(name)))
+    def program(self, name, argv, environment=None):
+        return self.add(Program(argv, self.log(name), environment=environment))
 
     def tnic(self, number=0, report="stream", **keys):
         """Devargs of a test NIC."""

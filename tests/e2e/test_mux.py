@@ -115,20 +115,23 @@ def test_a_wrong_configuration_is_told_in_one_sentence(text, where, what):
     assert where in said and what in said, said
 
 
-@pytest.mark.parametrize("change,what", [
-    ({"device": "net_nothing0"}, 'there is no device "net_nothing0"'),
-    ({"buffers": 10_000_000}, "no memory for 10000000 buffers"),
+@pytest.mark.parametrize("uplink,guest,what", [
+    ({"device": "net_nothing0"}, {}, 'uplink w: there is no device "net_nothing0"'),
+    ({"buffers": 10_000_000}, {}, "uplink w: no memory for 10000000 buffers"),
+    ({}, {"path": "/nonexistent/b"}, "guest b: can't serve it at /nonexistent/b: its folder does"),
 ])
-def test_what_the_machine_lacks_is_told_in_one_sentence(rig, change, what):
+def test_what_the_machine_lacks_is_told_in_one_sentence(rig, uplink, guest, what):
+    """And nothing of what could be had is left."""
     path = rig.path("f.json")
     with open(path, "w", encoding="ascii") as file:
-        json.dump({"uplinks": [{"name": "w", "device": "net_null0", **change}],
-                   "guests": [{"name": "a", "type": "vdpdk", "path": rig.path("a"),
-                               "macs": [mac(1)]}]}, file)
+        json.dump({"uplinks": [{"name": "w", "device": "net_null0", **uplink}], "guests": [
+            {"name": "a", "type": "vdpdk", "path": rig.path("a"), "macs": [mac(1)]},
+            {"name": "b", "type": "vdpdk", "path": rig.path("b"), "macs": [mac(2)], **guest}]},
+                  file)
     program = rig.program("nicmuxd", [BINARY, "-c", path, "--", "--file-prefix", rig.prefix])
     assert program.wait(60) == 1
-    assert what in program.text()
-    assert "nicmuxd: uplink w: " in program.text().strip().splitlines()[-1]
+    assert f"nicmuxd: {what}" in program.text().strip().splitlines()[-1]
+    assert os.listdir(rig.folder) == ["f.json"]
 
 
 def test_the_schema_says_what_is_accepted():
