@@ -17,6 +17,8 @@ import telemetry  # noqa: E402
 PLUGINS = os.environ.get("NMX_PLUGINS") or "build/plugins"
 # Beside the plugins: built with the same sanitizers.
 BINARY = os.path.join(ROOT, os.path.dirname(PLUGINS), "bin/nicmuxd")
+# It has a sanitizer's run-time within, if it has one; nothing is to be loaded before.
+ENVIRONMENT = {"LD_PRELOAD": ""}
 STATIONS = os.path.join(ROOT, "build/bin/nmx-stations")
 RXWAIT = os.path.join(ROOT, "build/bin/nmx-rxwait")
 
@@ -58,8 +60,7 @@ class Mux:
                       indent=1)
 
     def start(self):
-        # A program that was built with a sanitizer has its run-time within.
-        self.program = self.rig.program("nicmuxd", self.argv, {"LD_PRELOAD": ""})
+        self.program = self.rig.program("nicmuxd", self.argv, ENVIRONMENT)
         self.program.expect("nicmuxd: ready", 30)
 
     @property

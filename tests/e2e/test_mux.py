@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from lengths import get_length
-from mux import BINARY, RXWAIT, Mux, Stations, Wire, mac
+from mux import BINARY, ENVIRONMENT, RXWAIT, Mux, Stations, Wire, mac
 from rig import ROOT, memory_args
 from scene import hold_thread
 from testpmd import wait_until
@@ -128,7 +128,8 @@ def test_what_the_machine_lacks_is_told_in_one_sentence(rig, uplink, guest, what
             {"name": "a", "type": "vdpdk", "path": rig.path("a"), "macs": [mac(1)]},
             {"name": "b", "type": "vdpdk", "path": rig.path("b"), "macs": [mac(2)], **guest}]},
                   file)
-    program = rig.program("nicmuxd", [BINARY, "-c", path, "--", "--file-prefix", rig.prefix])
+    program = rig.program("nicmuxd", [BINARY, "-c", path, "--", "--file-prefix", rig.prefix],
+                          ENVIRONMENT)
     assert program.wait(60) == 1
     assert f"nicmuxd: {what}" in program.text().strip().splitlines()[-1]
     assert os.listdir(rig.folder) == ["f.json"]
@@ -266,7 +267,8 @@ def test_another_dpdk_program_runs_beside_with_defaults_on_both_sides(rig):
               "guests": [{"name": "a", "type": "vdpdk", "path": rig.path("a"), "macs": [mac(0)]}]}
     with open(rig.path("f.json"), "w", encoding="ascii") as file:
         json.dump(config, file)
-    mux = rig.program("nicmuxd", [BINARY, "-c", rig.path("f.json"), "--", *memory_args()])
+    mux = rig.program("nicmuxd", [BINARY, "-c", rig.path("f.json"), "--", *memory_args()],
+                      ENVIRONMENT)
     mux.expect("nicmuxd: ready", 30)
     guest = rig.program("guest", ["dpdk-testpmd", "--no-pci", *memory_args(),
                                   *rig.plugin("vdpdk"), "--vdev", f"net_vdpdk0,path={rig.path('a')}",
