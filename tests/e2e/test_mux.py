@@ -65,7 +65,7 @@ def test_stations_on_guests_and_on_the_wire_lose_nothing(rig):
     for group in groups:
         group.go()
     for group in groups:
-        group.wait_finished(60)
+        group.wait_finished(60 + STREAMS / 5)
     assert [group.end() for group in groups] == [0, 0]
     for name in names:
         assert mux.drops(name) == {}
