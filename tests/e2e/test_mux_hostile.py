@@ -41,7 +41,7 @@ def test_a_source_address_that_is_forged_while_it_is_read_reaches_nobody(rig, to
     address = {"a guest": mac(1), "the wire": mac(0, 1), "all": BROADCAST}[to]
     attacker = attack(rig, mux, order=f"{address} {mac(0)} 300 1 {mac(0, 9)}")
     wait_until(lambda: mux.guest("attacker")["from_guest_frames"] > FORGED, "forged frames",
-               20 + FORGED / 20_000)
+               20 + FORGED / 5_000)
     attacker.ask("quiet")
     time.sleep(0.2)
     for stations in (group, wire):
