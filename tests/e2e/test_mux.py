@@ -208,7 +208,7 @@ def test_a_configuration_that_cant_be_applied_changes_nothing(rig):
 
 def test_a_sleeping_guest_gets_its_budget_of_signals_and_all_frames(rig):
     """One frame at a time to a guest that sleeps in between: each wants a signal."""
-    frames, budget = 400, 100
+    frames, budget = 800, 20
     mux = Mux(rig, [{"name": "sleeper", "signals_max": budget}, "a"])
     macs = [mac(0), mac(1)]
     sleeper = rig.program("rxwait", [RXWAIT, *rig.eal("guest", [mux.vdev("sleeper", 0)]), "--",
@@ -223,7 +223,8 @@ def test_a_sleeping_guest_gets_its_budget_of_signals_and_all_frames(rig):
     state = mux.guest("sleeper")
     assert state["to_guest_signals"] <= budget * seconds + 66
     assert state["to_guest_late_signals"] > 0
-    assert state["to_guest_signals"] + state["to_guest_late_signals"] >= frames / 2
+    # It arms now before and now after it has sent the last one back: every other time or so.
+    assert state["to_guest_signals"] + state["to_guest_late_signals"] >= frames / 8
     assert group.end() == 0
 
 
