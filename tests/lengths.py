@@ -43,7 +43,7 @@ LENGTHS = [
            "make e2e-asan", 20),
     Length("NMX_MUX_STREAMS", 20, 2000, "streams of each of six guests and the wire through nicmuxd",
            "tests/e2e/test_mux.py -k lose_nothing", 20),
-    Length("NMX_CROWD_STREAMS", 2, 200, "streams of each of 128 guests and the wire through nicmuxd",
+    Length("NMX_CROWD_STREAMS", 2, 20, "streams of each of 128 guests and the wire through nicmuxd",
            "tests/e2e/test_mux_crowd.py -k among_128", 40),
     Length("NMX_MUX_KILLS", 5, 200, "kills of a guest of nicmuxd beside audited streams",
            "tests/e2e/test_mux_crowd.py -k killed_guests", 20),

@@ -95,6 +95,11 @@ class Mux:
         return {key: value for key, value in self.guest(name).items()
                 if "_drop_" in key and value}
 
+    def wait_wired(self):
+        """The uplink's other end is connected: something has come from there, or gone there."""
+        wait_until(lambda: self.wire()["from_uplink_frames"] + self.wire()["to_uplink_frames"] > 0,
+                   "a frame on the wire")
+
     def wait_linked(self, *names, timeout=20):
         for name in names:
             wait_until(lambda name=name: self.guest(name)["linked"], f"guest {name}", timeout)

@@ -47,7 +47,9 @@ def test_streams_among_128_guests_and_the_wire_lose_nothing(rig):
     groups = make_groups(rig, mux, names[STOCK:], macs, STREAMS, 50)
     groups.append(Stations(rig, [mux.uplink_vdev(macs[-1])], macs, STREAMS, 50, seed=99))
     mux.wait_linked(*names, timeout=60)
-    for group in groups:
+    groups[-1].go()
+    mux.wait_wired()
+    for group in groups[:-1]:
         group.go()
     for group in groups:
         group.wait_finished(60 + 2 * STREAMS)
