@@ -9,23 +9,17 @@ Each has CPU 0 for its data path. On CPU 1 is one testpmd with the guests' ports
     ew     two guests in one program send each other the same frames round and round
 """
 
-import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 
 from sides import LOGS, TESTPMD, Vhost, common, memory_args
 
+from mux import Mux
 from rig import CPUS, Rig
 from testpmd import Program, Testpmd, wait_until
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, f"{ROOT}/devtools")
-
-import telemetry  # noqa: E402
 
 GUESTS = ("02:00:00:00:00:0a", "02:00:00:00:00:0b")
 WIRE = "02:00:00:00:00:01"
@@ -44,28 +38,18 @@ class Nicmuxd:
     form = ""
 
     def __init__(self, rig, wire, n_guests):
-        self.rig = rig
-        self.prefix = f"{rig.prefix}-mux"
-        config = {"uplinks": [{"name": "wire", "device": wire}], "guests": [
-            {"name": f"g{i}", "type": "vdpdk", "path": rig.path(f"g{i}"), "macs": [GUESTS[i]]}
-            for i in range(n_guests)]}
-        with open(rig.path("nicmuxd.json"), "w", encoding="ascii") as file:
-            json.dump(config, file)
-        self.program = rig.add(Program(
-            [f"{ROOT}/build/bin/nicmuxd", "-c", rig.path("nicmuxd.json"), "--",
-             *rig.plugin("tnic"), "--no-pci", "--file-prefix", self.prefix,
-             "--lcores", f"0@{CPUS[0]},1@{CPUS[0]}", *memory_args()], rig.log("nicmuxd")))
-        self.program.expect("nicmuxd: ready", 30)
+        self.mux = Mux(rig, [{"name": f"g{i}", "macs": [GUESTS[i]]} for i in range(n_guests)],
+                       device=wire, eal=rig.plugin("tnic"))
 
     def vdevs(self, n_guests):
-        args = self.rig.plugin("vdpdk")
+        args = self.mux.rig.plugin("vdpdk")
         for i in range(n_guests):
-            args += ["--vdev", f"net_vdpdk{i},path={self.rig.path(f'g{i}')}"]
+            args += ["--vdev", self.mux.vdev(f"g{i}", i)]
         return args
 
     def read_cycles(self):
         """(busy cycles, frames) so far."""
-        answer = telemetry.ask(self.prefix, "/nicmux/worker")
+        answer = self.mux.ask("/nicmux/worker")
         return answer["busy_cycles"], answer["frames"]
 
     def wait_ready(self):
@@ -126,10 +110,11 @@ class OpenVSwitch:
                    'other_config:dpdk-socket-mem="1024"',
                    f'other_config:dpdk-extra="{" ".join(extra)}"')
         self.rig.add(Program(
-            # It has much to say, and nobody reads its terminal meanwhile.
-            # In a network of its own: its bridge is an interface of the kernel, too.
-            ["unshare", "--net", self.BINARY, self.database, f"--unixctl={self.rig.path('vswitchd.ctl')}",
-             "-vconsole:off", f"--log-file={self.rig.log('vswitchd-own')}"],
+            # In a network of its own: its bridge is an interface of the kernel, too. It has much
+            # to say, and nobody reads its terminal meanwhile.
+            ["unshare", "--net", self.BINARY, self.database,
+             f"--unixctl={self.rig.path('vswitchd.ctl')}", "-vconsole:off",
+             f"--log-file={self.rig.log('vswitchd-own')}"],
             self.rig.log("vswitchd"), environment=self.environment))
         wait_until(lambda: os.path.exists(self.rig.path("vswitchd.ctl")), "ovs-vswitchd", 30)
         wait_until(lambda: "true" in self.vsctl("get", "Open_vSwitch", ".", "dpdk_initialized"),

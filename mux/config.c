@@ -449,9 +449,15 @@ read_uplinks(struct reader *reader, const json_t *value, void *into)
 	uplink->floods_max = NMX_MUX_FLOODS_DEFAULT;
 	enter_index(reader, 0);
 	ret = read_object(reader, json_array_get(value, 0), uplink_keys, uplink);
-	if (ret == 0)
-		leave(reader);
-	return ret;
+	if (ret != 0)
+		return ret;
+	/* A driver may hold both rings' worth. */
+	if (uplink->n_buffers < 2u * uplink->ring + NMX_MUX_BUFFERS_SPARE)
+		return complain(reader,
+			"%u buffers are too few for rings of %u; give \"buffers\" %u or more",
+			uplink->n_buffers, uplink->ring, 2u * uplink->ring + NMX_MUX_BUFFERS_SPARE);
+	leave(reader);
+	return 0;
 }
 
 static const struct key root_keys[] = {

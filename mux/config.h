@@ -26,10 +26,14 @@
 #define NMX_MUX_GUESTS_MAX   1024
 
 /** Defaults of keys that may be left out. */
-#define NMX_MUX_FLOODS_DEFAULT    10000 /* frames a second */
-#define NMX_MUX_SIGNALS_DEFAULT   50000
-#define NMX_MUX_BUFFERS_DEFAULT   16384
-#define NMX_MUX_RING_DEFAULT      1024
+#define NMX_MUX_FLOODS_DEFAULT  10000 /* frames a second */
+#define NMX_MUX_SIGNALS_DEFAULT 50000
+/** Of a second's floods this part may come at once: a tenth. */
+#define NMX_MUX_FLOODS_AT_ONCE  10
+#define NMX_MUX_BUFFERS_DEFAULT 16384
+#define NMX_MUX_RING_DEFAULT    1024
+/** Buffers that there must be beside those in the rings. */
+#define NMX_MUX_BUFFERS_SPARE     512
 #define NMX_MUX_MEM_BYTES_DEFAULT (UINT64_C(64) << 30)
 
 struct nmx_mux_uplink_config {

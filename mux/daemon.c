@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
 #include "plan.h"
 
 /** A list of guests. */
@@ -311,7 +312,7 @@ copy_uplink(const struct nmx_mux_config *config)
 	struct nmx_mux_config *empty = calloc(1, sizeof(*empty));
 
 	if (empty != NULL)
-		empty->uplink = config->uplink;
+		memcpy(&empty->uplink, &config->uplink, sizeof(empty->uplink)); /* padding, too */
 	return empty;
 }
 

@@ -34,10 +34,23 @@
 /** Ethernet's least, without FCS: a NIC may pad a shorter frame with whatever it has. */
 #define FRAME_BYTES_MIN (RTE_ETHER_MIN_LEN - RTE_ETHER_CRC_LEN)
 
+static_assert(NMX_MUX_BURST <= NMX_DPDK_FREE_MAX, "a burst is freed in one call");
+
 /** Entries of a redirection table (docs/device.md). */
 #define REDIRECTIONS 128
 
 /* --- Sorting --- */
+
+/** Whose address it is. Frames come in runs to one address: the table is asked once for a run. */
+static inline struct nmx_mux_guest *
+find_guest(struct nmx_mux_forwarder *forwarder, uint64_t mac)
+{
+	if (mac != forwarder->last_mac) {
+		forwarder->last_guest = nmx_mux_find_guest(forwarder->fdb, mac);
+		forwarder->last_mac = mac;
+	}
+	return forwarder->last_guest;
+}
 
 static inline void
 put_frame(struct nmx_mux_forwarder *forwarder, struct nmx_mux_outbox *outbox, struct rte_mbuf *mbuf)
@@ -160,7 +173,7 @@ sort_from_guest(
 		return;
 	}
 	if (unlikely(nmx_mux_is_group(to))) {
-		if (!nmx_mux_take_flood(&guest->floods, forwarder->now)) {
+		if (!nmx_base_take_rate(&guest->floods, forwarder->now)) {
 			guest->from_drops[NMX_MUX_FLOODS]++;
 			return;
 		}
@@ -168,7 +181,7 @@ sort_from_guest(
 		forwarder->to_uplink[forwarder->n_to_uplink++] = mbuf;
 		return;
 	}
-	other = nmx_mux_find_guest(forwarder->fdb, to);
+	other = find_guest(forwarder, to);
 	if (other == NULL)
 		forwarder->to_uplink[forwarder->n_to_uplink++] = mbuf;
 	else if (likely(other != guest))
@@ -212,13 +225,13 @@ sort_from_uplink(struct nmx_mux_forwarder *forwarder, struct rte_mbuf *mbuf)
 	}
 	to = nmx_mux_load_mac(&header->dst_addr);
 	if (unlikely(nmx_mux_is_group(to))) {
-		if (nmx_mux_take_flood(&uplink->floods, forwarder->now))
+		if (nmx_base_take_rate(&uplink->floods, forwarder->now))
 			put_to_all(forwarder, NULL, mbuf);
 		else
 			uplink->from_drops[NMX_MUX_UPLINK_FLOODS]++;
 		return;
 	}
-	guest = nmx_mux_find_guest(forwarder->fdb, to);
+	guest = find_guest(forwarder, to);
 	if (likely(guest != NULL))
 		put_to_guest(forwarder, guest, mbuf);
 	else

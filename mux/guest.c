@@ -10,14 +10,19 @@
 #include <rte_errno.h>
 #include <rte_malloc.h>
 
+#include "lib/base/clock.h"
 #include "log.h"
+
+/* Lines that one guest can make the daemon write: so many at once, then one in this time. */
+#define LINES_AT_ONCE    8
+#define LINE_INTERVAL_NS (NMX_NS_PER_S / 4)
 
 static void
 on_link_change(void *context, bool linked)
 {
 	struct nmx_mux_guest *guest = context;
 
-	if (nmx_mux_may_log(&guest->log_budget))
+	if (nmx_base_take_rate(&guest->log_lines, nmx_base_read_clock_ns()))
 		MUX_LOG(INFO, "guest %s %s", guest->config.name, linked ? "is there" : "is gone");
 }
 
@@ -75,7 +80,9 @@ nmx_mux_create_guest(const struct nmx_mux_guest_config *config, uint16_t mtu,
 		guest->n_macs = config->n_macs;
 		for (uint16_t i = 0; i < config->n_macs; i++)
 			guest->macs[i] = nmx_mux_load_mac(&config->macs[i]);
-		nmx_mux_init_flood_budget(&guest->floods, config->floods_max, rte_get_tsc_hz());
+		nmx_base_init_rate(&guest->floods, rte_get_tsc_hz() / config->floods_max,
+			config->floods_max / NMX_MUX_FLOODS_AT_ONCE);
+		nmx_base_init_rate(&guest->log_lines, LINE_INTERVAL_NS, LINES_AT_ONCE);
 		ret = create_port(guest, &reason);
 	}
 	if (ret == 0)

@@ -16,8 +16,7 @@
 #include "abi/vdpdk_device.h"
 #include "config.h"
 #include "counters.h"
-#include "flood_budget.h"
-#include "log.h"
+#include "lib/base/rate.h"
 
 /** Frames that a worker looks at in one go. */
 #define NMX_MUX_BURST 32
@@ -36,15 +35,15 @@ struct nmx_mux_outbox {
 struct nmx_mux_guest {
 	struct nmx_mux_guest_config config;
 	struct nmx_guestport *port;
-	struct nmx_mux_log_budget log_budget; /* the control thread's */
-	uint64_t macs[NMX_MACS_MAX];          /* as nmx_mux_load_mac() gives them */
+	struct nmx_rate log_lines;   /* in ns; the control thread's */
+	uint64_t macs[NMX_MACS_MAX]; /* as nmx_mux_load_mac() gives them */
 	uint16_t n_macs;
 	uint16_t n_queue_pairs;
 
 	/* The worker's. */
 	struct nmx_from_guest *from[VDPDK_QUEUE_PAIRS_MAX];
 	struct nmx_mux_outbox *outboxes; /* n_queue_pairs */
-	struct nmx_mux_flood_budget floods;
+	struct nmx_rate floods;          /* in TSC cycles */
 	uint64_t from_drops[NMX_MUX_FROM_GUEST_DROPS];
 	uint64_t to_drops[NMX_MUX_TO_GUEST_DROPS];
 };

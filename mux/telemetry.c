@@ -11,6 +11,8 @@
 #include <rte_common.h>
 #include <rte_telemetry.h>
 
+#include "lib/dpdk/devargs.h"
+
 /** DPDK's callbacks have no context. */
 static struct {
 	pthread_mutex_t lock; /* round an answer */
@@ -65,14 +67,17 @@ static int
 answer_guests(const char *command, const char *parameters, struct rte_tel_data *data)
 {
 	struct nmx_mux_guest *const *guests;
-	uint32_t n;
+	uint64_t first = 0;
+	uint32_t n, end;
 
 	(void)command;
-	(void)parameters;
+	if (parameters != NULL && nmx_dpdk_parse_number(parameters, 0, UINT32_MAX, &first) != 0)
+		return -EINVAL;
 	rte_tel_data_start_array(data, RTE_TEL_STRING_VAL);
 	nmx_mux_lock_guests(telemetry.daemon);
 	guests = nmx_mux_get_guests(telemetry.daemon, &n);
-	for (uint32_t i = 0; i < n; i++)
+	end = (uint32_t)RTE_MIN(first + NMX_MUX_NAMES_MAX, (uint64_t)n);
+	for (uint32_t i = (uint32_t)first; i < end; i++)
 		rte_tel_data_add_array_string(data, guests[i]->config.name);
 	nmx_mux_unlock_guests(telemetry.daemon);
 	return 0;
@@ -210,7 +215,8 @@ static const struct command {
 	telemetry_cb answer;
 	const char *help;
 } commands[] = {
-	{ "/nicmux/guests", answer_guests, "Names of all guests. No parameters." },
+	{ "/nicmux/guests", answer_guests,
+		"Names of guests, 256 at most. Parameter: the number to begin with (0)." },
 	{ "/nicmux/guest", answer_guest, "One guest's state and counters. Parameter: its name." },
 	{ "/nicmux/uplinks", answer_uplinks, "All uplinks with their counters. No parameters." },
 	{ "/nicmux/worker", answer_worker, "How busy the worker is. No parameters." },

@@ -5,7 +5,7 @@
 /**
  * Counters by DPDK's telemetry (dpdk-telemetry.py):
  *
- *   /nicmux/guests        names of all
+ *   /nicmux/guests,FIRST  names, NMX_MUX_NAMES_MAX at most, from number FIRST on (0)
  *   /nicmux/guest,NAME    one, with all its counters
  *   /nicmux/uplinks       all, with their counters
  *   /nicmux/worker        how busy the worker is
@@ -15,6 +15,10 @@
 #define NMX_MUX_TELEMETRY_H
 
 #include "daemon.h"
+
+/** Names in one answer: DPDK has room for 512 entries and 16 KiB, and cuts the rest off in silence.
+ */
+#define NMX_MUX_NAMES_MAX 256
 
 /** Answer for a daemon. @return 0; -errno */
 int nmx_mux_start_telemetry(struct nmx_mux_daemon *daemon);

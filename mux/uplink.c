@@ -158,7 +158,8 @@ nmx_mux_open_uplink(const struct nmx_mux_uplink_config *config, struct nmx_mux_u
 	}
 	uplink->config = *config;
 	uplink->port_id = RTE_MAX_ETHPORTS;
-	nmx_mux_init_flood_budget(&uplink->floods, config->floods_max, rte_get_tsc_hz());
+	nmx_base_init_rate(&uplink->floods, rte_get_tsc_hz() / config->floods_max,
+		config->floods_max / NMX_MUX_FLOODS_AT_ONCE);
 	ret = probe_port(config, &uplink->port_id, ret_error);
 	if (ret == 0)
 		ret = make_pool(uplink, ret_error);

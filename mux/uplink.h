@@ -14,7 +14,7 @@
 
 #include "config.h"
 #include "counters.h"
-#include "flood_budget.h"
+#include "lib/base/rate.h"
 
 struct nmx_mux_uplink {
 	struct nmx_mux_uplink_config config;
@@ -22,8 +22,8 @@ struct nmx_mux_uplink {
 	struct rte_mempool *pool; /* of received mbufs, and of copies that are sent */
 
 	/* The worker's. */
-	uint64_t rearm; /* lib/dpdk/mbufs.h */
-	struct nmx_mux_flood_budget floods;
+	uint64_t rearm;               /* lib/dpdk/mbufs.h */
+	struct nmx_rate floods;       /* in TSC cycles */
 	uint64_t to_frames, to_bytes; /* sent */
 	uint64_t from_frames, from_bytes;
 	uint64_t from_drops[NMX_MUX_FROM_UPLINK_DROPS];

@@ -59,11 +59,10 @@ run_round(struct nmx_mux_worker *worker, bool draining)
 	uint64_t now;
 
 	fdb = atomic_load_explicit(&worker->fdb, memory_order_acquire);
-	forwarder->fdb = fdb;
 	now = rte_rdtsc();
 	if (worker->was_busy)
 		worker->counters.busy_cycles += now - forwarder->now;
-	forwarder->now = now;
+	nmx_mux_begin_round(forwarder, fdb, now);
 	if (!draining)
 		n = nmx_mux_forward_uplink(forwarder);
 	for (uint32_t i = 0; i < fdb->n_guests; i++)

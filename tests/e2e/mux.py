@@ -31,13 +31,14 @@ def mac(number, kind=0):
 class Mux:
     """A daemon with an uplink and guests, in files of its rig."""
 
-    def __init__(self, rig, guests, device=None, netns=None, **uplink):
+    def __init__(self, rig, guests, device=None, netns=None, eal=(), **uplink):
         """
         guests: names or whole entries, a list. An entry without a path or MAC gets one. device: of
-        the uplink; default: memif, whose other end `uplink_vdev` gives.
+        the uplink; default: memif, whose other end `uplink_vdev` gives. eal: more arguments for EAL.
         """
         self.rig = rig
         self.netns = netns
+        self.eal = eal
         self.prefix = f"{rig.prefix}-mux"
         self.config_path = rig.path("nicmuxd.json")
         device = device or f"net_memif0,role=server,socket={rig.path('wire')},socket-abstract=no"
@@ -67,7 +68,7 @@ class Mux:
     def argv(self):
         cpu = min(os.sched_getaffinity(0))
         argv = [BINARY, "-c", self.config_path, "--", "--file-prefix", self.prefix, "--no-pci",
-                "--lcores", f"0@{cpu},1@{cpu}", *memory_args()]
+                "--lcores", f"0@{cpu},1@{cpu}", *memory_args(), *self.eal]
         return ["ip", "netns", "exec", self.netns, *argv] if self.netns else argv
 
     def hang_up(self, answer="configuration applied"):

@@ -85,6 +85,8 @@ CONFIG_ERRORS = [
     ('{"uplinks": UP, "guests": [A,\nB_MAC_A]}', "f.json:2: guests[1].macs[0]", "guest a's"),
     ('{"uplinks": UP, "guests": [A],\n"more": 1}', "f.json:2: more", "known are: uplinks, guests"),
     ('{"uplinks": UP,\n "guests": [A]', "f.json:2", "no JSON"),
+    ('{"uplinks": [{"name": "w", "device": "d", "ring": 1024,\n"buffers": 2048}], "guests": []}',
+     "uplinks[0]", '"buffers" 2560 or more'),
 ]
 
 
@@ -176,7 +178,10 @@ def test_sighup_changes_the_guests_that_differ_and_no_other(rig):
                {"name": "d", "macs": [macs[3]]}]
     mux.set_guests(entries)
     assert "1 guests added, 0 removed, 1 changed, 2 kept" in mux.hang_up()
-    assert sorted(mux.ask("/nicmux/guests")) == ["a", "b", "c", "d"]
+    listed = mux.ask("/nicmux/guests")
+    assert sorted(listed) == ["a", "b", "c", "d"]
+    assert mux.ask("/nicmux/guests,2") == listed[2:]
+    assert mux.ask("/nicmux/guests,4") == []
     wait_until(changed.link_is_up, "the changed guest to come back")
     assert {name: mux.guest(name)["sessions"] for name in "ab"} == \
         {name: sessions[name] for name in "ab"}

@@ -31,15 +31,13 @@ RTE_LOG_REGISTER(nmx_guestport_logtype, pmd.common.nicmux, NOTICE);
 #define LOG_BURST       10
 #define LOG_INTERVAL_NS (NMX_NS_PER_S / 5)
 
+/** Signals that a queue may send at once, out of its budget. */
+#define SIGNALS_AT_ONCE 64
+
 bool
 nmx_guestport_may_log(struct nmx_guestport *port)
 {
-	uint64_t now_ns = nmx_base_read_clock_ns();
-
-	if (port->log_tokens_ns > now_ns + LOG_BURST * LOG_INTERVAL_NS)
-		return false;
-	port->log_tokens_ns = RTE_MAX(port->log_tokens_ns, now_ns) + LOG_INTERVAL_NS;
-	return true;
+	return nmx_base_take_rate(&port->log_lines, nmx_base_read_clock_ns());
 }
 
 static void
@@ -82,7 +80,8 @@ init_queues(struct nmx_guestport *port)
 		to->port = from->port = port;
 		to->index = from->index = i;
 		if (port->signals_max > 0)
-			to->signal_cycles = rte_get_tsc_hz() * n / port->signals_max;
+			nmx_base_init_rate(&to->signals, rte_get_tsc_hz() * n / port->signals_max,
+				SIGNALS_AT_ONCE);
 		from->doorbell = from->wake_fd = -1;
 	}
 	nmx_base_init_grace(&port->grace, port->brackets, port->brackets_seen, 2u * n);
@@ -105,6 +104,7 @@ allocate_port(const struct nmx_guestport_config *config)
 	port->n_queue_pairs = config->n_queue_pairs;
 	port->mem_bytes_max = config->mem_bytes_max;
 	port->signals_max = config->signals_max;
+	nmx_base_init_rate(&port->log_lines, LOG_INTERVAL_NS, LOG_BURST);
 	port->n_macs = RTE_MIN(config->n_macs, NMX_MACS_MAX);
 	if (port->n_macs > 0)
 		memcpy(port->macs, config->macs, port->n_macs * sizeof(port->macs[0]));

@@ -34,6 +34,7 @@
 #include "guestport.h"
 #include "lib/base/discard.h"
 #include "lib/base/grace.h"
+#include "lib/base/rate.h"
 #include "lib/mem/mem.h"
 #include "lib/ring/ring_event.h"
 #include "lib/ring/ring_host.h"
@@ -86,8 +87,7 @@ struct nmx_to_guest {
 	struct nmx_guestport *port;
 	uint16_t index;
 	struct nmx_to_guest_counters counters;
-	uint64_t signal_cycles; /* of the budget that a signal takes; 0: there is none */
-	uint64_t signals_until; /* TSC up to which the budget is used */
+	struct nmx_rate signals; /* in TSC cycles */
 	_Atomic bool owes_signal;
 
 	/* Control. */
@@ -148,7 +148,7 @@ struct nmx_guestport {
 	const struct nmx_bracket *brackets[2 * QUEUES_MAX];
 	uint32_t brackets_seen[2 * QUEUES_MAX];
 	uint64_t sessions, faults;
-	uint64_t log_tokens_ns; /* of the rate limit */
+	struct nmx_rate log_lines; /* in ns */
 
 	/* Of the session. */
 	int connection; /* -1: no client */

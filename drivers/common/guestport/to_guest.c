@@ -28,8 +28,7 @@
 #include "lib/dpdk/mbufs.h"
 #include "port.h"
 
-/** Signals that a queue may send at once, out of its budget. */
-#define SIGNALS_AT_ONCE 64
+static_assert(BURST_MAX <= NMX_DPDK_FREE_MAX, "a chunk is freed in one call");
 
 /** Where the frames of a chunk go. */
 struct plan {
@@ -313,9 +312,10 @@ send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 static void
 signal_guest(struct nmx_to_guest *queue)
 {
-	uint64_t now = queue->signal_cycles == 0 ? 0 : rte_rdtsc();
+	/* Without a bound the time doesn't matter. */
+	uint64_t now = queue->signals.interval == 0 ? 0 : rte_rdtsc();
 
-	if (unlikely(queue->signals_until > now + SIGNALS_AT_ONCE * queue->signal_cycles)) {
+	if (unlikely(!nmx_base_take_rate(&queue->signals, now))) {
 		queue->counters.late_signals++;
 		if (!atomic_exchange(&queue->owes_signal, true)) {
 			atomic_store(&queue->port->owes_signals, true);
@@ -323,7 +323,6 @@ signal_guest(struct nmx_to_guest *queue)
 		}
 		return;
 	}
-	queue->signals_until = RTE_MAX(queue->signals_until, now) + queue->signal_cycles;
 	queue->counters.signals++;
 	nmx_guestport_signal_vector(queue->port, VDPDK_VECTOR_RX(queue->index));
 }

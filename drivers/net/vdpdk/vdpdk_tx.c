@@ -27,6 +27,8 @@
 
 /* --- Freeing --- */
 
+static_assert(BURST_MAX <= NMX_DPDK_FREE_MAX, "what is reaped is freed in one call");
+
 /** Take the mbuf of a completion; NULL: the device broke the rules. */
 static inline struct rte_mbuf *
 take_segment(struct vdpdk_queue *common, uint64_t w1)
