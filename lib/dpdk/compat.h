@@ -13,11 +13,21 @@
 #define NMX_DPDK_COMPAT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
+#include <rte_mbuf.h>
 #include <rte_version.h>
 
 #if RTE_VERSION < RTE_VERSION_NUM(22, 11, 0, 0)
 #error "DPDK 22.11 or later is needed."
+#endif
+
+/** Where an mbuf has its buffer's address as a device must be told it, in modes PA and VA alike. */
+#if (defined(RTE_IOVA_IN_MBUF) && RTE_IOVA_IN_MBUF) || (defined(RTE_IOVA_AS_PA) && RTE_IOVA_AS_PA)
+#define NMX_DPDK_MBUF_IOVA_OFFSET offsetof(struct rte_mbuf, buf_iova)
+#else
+/* A build without physical addresses: mode VA is all there is. */
+#define NMX_DPDK_MBUF_IOVA_OFFSET offsetof(struct rte_mbuf, buf_addr)
 #endif
 
 /** What the plugin was built for, for messages. */

@@ -4,10 +4,15 @@
 
 #include "interrupts.h"
 
-static int
-set_queues(struct rte_intr_handle *handle, const int *fds, int n)
+int
+nmx_dpdk_set_rx_interrupts(struct rte_intr_handle *handle, const int *fds, int n)
 {
 	int ret = rte_intr_vec_list_alloc(handle, NULL, n);
+
+	if (ret == 0)
+		ret = rte_intr_nb_efd_set(handle, n);
+	if (ret == 0)
+		ret = rte_intr_max_intr_set(handle, n + 1);
 
 	for (int i = 0; i < n && ret == 0; i++) {
 		ret = rte_intr_efds_index_set(handle, i, fds[i]);
@@ -25,9 +30,8 @@ nmx_dpdk_make_rx_interrupts(const int *fds, int n, uint8_t bytes_read)
 	if (handle == NULL)
 		return NULL;
 	if (rte_intr_type_set(handle, RTE_INTR_HANDLE_VDEV) != 0 ||
-		rte_intr_nb_efd_set(handle, n) != 0 || rte_intr_max_intr_set(handle, n + 1) != 0 ||
 		rte_intr_efd_counter_size_set(handle, bytes_read) != 0 ||
-		set_queues(handle, fds, n) != 0) {
+		nmx_dpdk_set_rx_interrupts(handle, fds, n) != 0) {
 		nmx_dpdk_free_rx_interrupts(handle);
 		return NULL;
 	}

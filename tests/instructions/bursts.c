@@ -120,12 +120,12 @@ vdpdk_wake_thread(struct vdpdk_port *port)
 static bool
 make_guest_end(struct vdpdk_queue *queue)
 {
-	queue->memory = aligned_alloc(VDPDK_RING_ALIGN, VDPDK_RING_BYTES(SLOTS));
+	queue->memory.start = aligned_alloc(VDPDK_RING_ALIGN, VDPDK_RING_BYTES(SLOTS));
 	queue->mbufs = calloc(SLOTS, sizeof(*queue->mbufs));
 	queue->ids.fifo = calloc(SLOTS, sizeof(*queue->ids.fifo));
-	if (queue->memory == NULL || queue->mbufs == NULL || queue->ids.fifo == NULL)
+	if (queue->memory.start == NULL || queue->mbufs == NULL || queue->ids.fifo == NULL)
 		return false;
-	nmx_ring_init_guest(&queue->ring, queue->memory, SLOTS);
+	nmx_ring_init_guest(&queue->ring, queue->memory.start, SLOTS);
 	for (uint16_t id = 0; id < SLOTS; id++)
 		queue->ids.fifo[id] = id;
 	queue->ids.mask = SLOTS - 1;

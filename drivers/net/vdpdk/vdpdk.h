@@ -7,8 +7,9 @@
  *
  * Theory of operation
  *
- * The port has at most one *session* with a device. A transport finds and reaches the device (here:
- * a vfio-user socket); what is above it (handshake, requests, queues, bursts) knows no transport.
+ * The port has at most one *session* with a device. A transport finds and reaches the device (a
+ * container's by its vfio-user socket, a virtual machine's as a PCI function); what is above it
+ * (handshake, requests, queues, bursts) knows no transport.
  *
  *   DOWN --connect, handshake, queues started--> UP --device lost--> ENDING --host let go--> DOWN
  *
@@ -16,6 +17,9 @@
  * is used again: buffers wait in quarantine, rings and control area stay, and no other session is
  * begun. If a host never lets go and the program wants to be rid of the port, they are kept for
  * ever.
+ *
+ * A container's host may come back at the same path, so the port waits for it. A PCI function that
+ * went doesn't: the program gets RTE_ETH_EVENT_INTR_RMV, once.
  *
  * Queues outlive sessions. A queue's ring is made anew for each: ids and counters start at zero,
  * fresh buffers are posted. Burst functions look at `running` inside their bracket; whoever makes a
@@ -34,6 +38,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include <ethdev_driver.h>
 
@@ -59,10 +64,17 @@ struct vdpdk_transport;
 
 /** What devargs say. */
 struct vdpdk_args {
-	char *path;             /* of the socket */
+	char *path;             /* of the socket; NULL for a PCI device */
 	uint16_t n_queue_pairs; /* wanted; 0: what the device grants */
 	struct rte_ether_addr mac;
 	bool has_mac;
+};
+
+/** Memory that the device is told the address of: one piece in its addresses, too. */
+struct vdpdk_shared {
+	void *start;
+	uint64_t address;
+	const struct rte_memzone *zone;
 };
 
 /* --- Queues --- */
@@ -78,6 +90,16 @@ static inline uint16_t
 vdpdk_take_id(struct vdpdk_ids *ids)
 {
 	return ids->fifo[ids->head++ & ids->mask];
+}
+
+/** A segment's or, with `offset` RTE_PKTMBUF_HEADROOM, a fresh buffer's address for the device. */
+static inline uint64_t
+vdpdk_get_address(uint16_t address_offset, const struct rte_mbuf *mbuf, uint16_t offset)
+{
+	uint64_t address;
+
+	memcpy(&address, (const uint8_t *)mbuf + address_offset, sizeof(address));
+	return address + offset;
 }
 
 static inline void
@@ -115,7 +137,8 @@ struct vdpdk_queue {
 	struct rte_mbuf **mbufs; /* by id: with the device, or NULL */
 	struct vdpdk_ids ids;
 	uint32_t n_slots;
-	void *memory; /* of the ring */
+	struct vdpdk_shared memory; /* of the ring */
+	uint16_t address_offset;    /* in an mbuf: its buffer's address, as the device knows it */
 	uint16_t index;
 	struct vdpdk_port *port;
 };
@@ -165,6 +188,7 @@ struct vdpdk_port {
 	char name[RTE_ETH_NAME_MAX_LEN];
 	struct rte_eth_dev *dev; /* the process' own, primary */
 	struct vdpdk_args args;
+	const char *where; /* the device: a socket's path or a PCI address */
 	struct vdpdk_transport *transport;
 	uint16_t n_queue_pairs; /* of the port, for its whole life; settled by the first session */
 	struct vdpdk_range ranges[RTE_MAX_MEMSEG_LISTS];
@@ -179,12 +203,16 @@ struct vdpdk_port {
 	bool ending;  /* there was one, and its host hasn't let go yet */
 	bool stuck;   /* it never did: what it was given is kept for ever */
 	bool started; /* by the program; queues run while up */
-	uint16_t mtu; /* wanted by the program */
-	bool mac_set; /* data->mac_addrs[0] is the program's choice */
+	bool removed; /* the device goes or went for good, and the program has been told of it */
+	bool gone;    /* it went without having let go */
+	atomic_bool unplugged; /* EAL says that the device is to be removed */
+	uint16_t mtu;          /* wanted by the program */
+	bool mac_set;          /* data->mac_addrs[0] is the program's choice */
 	uint64_t features;
 	struct vdpdk_info info; /* of the last session */
 	uint32_t ring_max_log2, ring_recommended_log2;
-	struct vdpdk_control_area *area;
+	struct vdpdk_control_area *area; /* in area_memory */
+	struct vdpdk_shared area_memory;
 	uint32_t submit_seq; /* of slot 0, the only one used: `lock` allows one request */
 	struct vdpdk_quarantine quarantine;
 
@@ -202,10 +230,34 @@ struct vdpdk_port {
 	int stop_fd; /* eventfd, never read: set, the thread ends and no request waits */
 };
 
+/* vdpdk_args.c */
+
+#define VDPDK_ARG_PATH   "path"
+#define VDPDK_ARG_QUEUES "queues"
+#define VDPDK_ARG_MAC    "mac"
+
+/**
+ * Read devargs.
+ *
+ * @param text      NULL: none
+ * @param has_path  a path is wanted; else it isn't known
+ * @return 0 and *args, its path to be freed; -EINVAL after one logged sentence
+ */
+int vdpdk_parse_args(const char *text, bool has_path, struct vdpdk_args *args);
+
 /* vdpdk_ethdev.c */
 
-/** Make the ethdev's port: first session, queues' descriptors, thread. Logs why it fails. */
-int vdpdk_init_port(struct rte_eth_dev *dev, const struct vdpdk_args *args);
+/** Make a port's transport. @return NULL: no memory */
+typedef struct vdpdk_transport *(*vdpdk_make_transport)(struct vdpdk_port *port, void *device);
+
+/**
+ * Make the ethdev's port: first session, queues' descriptors, thread. Logs why it fails.
+ *
+ * @param args    copied; its path is the port's from now on, also on failure
+ * @param device  for make()
+ */
+int vdpdk_init_port(struct rte_eth_dev *dev, const struct vdpdk_args *args,
+	vdpdk_make_transport make, void *device);
 /** Of a secondary's view of the port. */
 extern const struct eth_dev_ops vdpdk_view_operations;
 
@@ -274,13 +326,18 @@ void vdpdk_free_bounce_pool(struct vdpdk_tx_queue *queue);
 
 /* vdpdk_memory.c: EAL's memory as the device sees it. */
 
-/** Learn which memory has files. @return 0; -ENOTSUP none has; logged */
+/** Learn which memory the device can reach. @return 0; -ENOTSUP none; logged */
 int vdpdk_find_ranges(struct vdpdk_port *port);
+/** Allocate shared memory. @return 0 and *ret; -ENOMEM */
+int vdpdk_allocate_shared(const struct vdpdk_port *port, size_t bytes, unsigned int align,
+	unsigned int socket, struct vdpdk_shared *ret);
+/** Free it; without effect on what was never allocated. */
+void vdpdk_free_shared(struct vdpdk_shared *shared);
 /** True if [start, start + bytes) lies in memory that the device reaches. */
 bool vdpdk_is_reachable(const struct vdpdk_port *port, const void *start, size_t bytes);
 /** True if all of a pool's buffers do; else logs why not. */
 bool vdpdk_check_pool(const struct vdpdk_port *port, struct rte_mempool *pool);
-/** Keep the device in step with EAL's memory. @return 0; -errno */
+/** Keep the device in step with EAL's memory, if EAL doesn't itself. @return 0; -errno */
 int vdpdk_watch_memory(struct vdpdk_port *port);
 void vdpdk_unwatch_memory(struct vdpdk_port *port);
 
@@ -309,6 +366,8 @@ int vdpdk_connect(struct vdpdk_port *port, const char **ret_reason);
 void vdpdk_disconnect(struct vdpdk_port *port);
 /** Have the session given up, by the session thread. Any thread. */
 void vdpdk_lose_session(struct vdpdk_port *port);
+/** Make the interrupts of all queues. @return 0; -errno */
+int vdpdk_make_interrupts(struct vdpdk_port *port, struct rte_intr_handle **ret_handle);
 /**
  * Wait until a lost session's host has let go, for a while. Lock not held.
  *

@@ -2,26 +2,16 @@
  * Copyright (c) 2026 nicmux contributors
  */
 
-/** Devargs, and the plugin's face to the vdev bus: the device of a container. */
+/** Devargs. */
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <bus_vdev_driver.h>
-#include <ethdev_vdev.h>
 #include <rte_kvargs.h>
 
-#include "lib/dpdk/compat.h"
 #include "lib/dpdk/devargs.h"
-#include "lib/dpdk/vdev_port.h"
 #include "vdpdk.h"
-
-#define ARG_PATH   "path"
-#define ARG_QUEUES "queues"
-#define ARG_MAC    "mac"
-
-RTE_LOG_REGISTER(vdpdk_logtype, pmd.net.vdpdk, NOTICE);
 
 static int
 parse_path(const char *key, const char *value, void *args)
@@ -62,25 +52,27 @@ parse_mac(const char *key, const char *value, void *opaque)
 	return 0;
 }
 
-/** Read devargs. @return 0 and *args, its path to be freed; -EINVAL after one logged sentence */
-static int
-parse_args(const char *text, struct vdpdk_args *args)
+int
+vdpdk_parse_args(const char *text, bool has_path, struct vdpdk_args *args)
 {
-	static const char *const keys[] = { ARG_PATH, ARG_QUEUES, ARG_MAC, NULL };
-	struct rte_kvargs *list = rte_kvargs_parse(text == NULL ? "" : text, keys);
+	static const char *const keys[] = { VDPDK_ARG_QUEUES, VDPDK_ARG_MAC, VDPDK_ARG_PATH, NULL };
+	static const char *const pci_keys[] = { VDPDK_ARG_QUEUES, VDPDK_ARG_MAC, NULL };
+	struct rte_kvargs *list = rte_kvargs_parse(
+		text == NULL ? "" : text, has_path ? keys : pci_keys);
 	int ret = 0;
 
 	memset(args, 0, sizeof(*args));
 	if (list == NULL) {
-		VDPDK_LOG(ERR, "can't read \"%s\"; known are path=, queues=, mac=",
-			text == NULL ? "" : text);
+		VDPDK_LOG(ERR,
+			"can't read \"%s\"; known are %squeues=, mac=", text == NULL ? "" : text,
+			has_path ? "path=, " : "");
 		return -EINVAL;
 	}
-	if (rte_kvargs_process(list, ARG_PATH, parse_path, args) != 0 ||
-		rte_kvargs_process(list, ARG_QUEUES, parse_queues, args) != 0 ||
-		rte_kvargs_process(list, ARG_MAC, parse_mac, args) != 0)
+	if (rte_kvargs_process(list, VDPDK_ARG_PATH, parse_path, args) != 0 ||
+		rte_kvargs_process(list, VDPDK_ARG_QUEUES, parse_queues, args) != 0 ||
+		rte_kvargs_process(list, VDPDK_ARG_MAC, parse_mac, args) != 0)
 		ret = -EINVAL;
-	if (ret == 0 && (args->path == NULL || args->path[0] == '\0')) {
+	if (ret == 0 && has_path && (args->path == NULL || args->path[0] == '\0')) {
 		VDPDK_LOG(ERR, "path= is missing; give the path of the host's socket");
 		ret = -EINVAL;
 	}
@@ -89,62 +81,3 @@ parse_args(const char *text, struct vdpdk_args *args)
 		free(args->path);
 	return ret;
 }
-
-static int
-check_release(void)
-{
-	if (!nmx_dpdk_is_built_for()) {
-		VDPDK_LOG(ERR, "built for DPDK " NMX_DPDK_BUILT_FOR ", but this is %s; rebuild",
-			rte_version());
-		return -ENOTSUP;
-	}
-	return 0;
-}
-
-/** A secondary process: the port is there, made by the primary. */
-static int
-attach_view(struct rte_vdev_device *vdev)
-{
-	int ret = nmx_dpdk_attach_view(vdev, &vdpdk_view_operations);
-
-	if (ret != 0)
-		VDPDK_LOG(ERR, "the primary has no port %s; let it make the port first",
-			rte_vdev_device_name(vdev));
-	return ret;
-}
-
-static int
-probe(struct rte_vdev_device *vdev)
-{
-	struct vdpdk_args args;
-	struct rte_eth_dev *dev;
-	int ret = check_release();
-
-	if (ret == 0 && rte_eal_process_type() != RTE_PROC_PRIMARY)
-		return attach_view(vdev);
-	if (ret == 0)
-		ret = parse_args(rte_vdev_device_args(vdev), &args);
-	if (ret != 0)
-		return ret;
-	dev = rte_eth_vdev_allocate(vdev, sizeof(struct vdpdk_port));
-	if (dev == NULL) {
-		VDPDK_LOG(ERR, "no room for another port; this DPDK has %u", RTE_MAX_ETHPORTS);
-		free(args.path);
-		return -ENOSPC;
-	}
-	ret = vdpdk_init_port(dev, &args);
-	if (ret != 0)
-		rte_eth_dev_release_port(dev);
-	else
-		rte_eth_dev_probing_finish(dev);
-	return ret;
-}
-
-static struct rte_vdev_driver driver = {
-	.probe = probe,
-	.remove = nmx_dpdk_remove_port,
-};
-
-RTE_PMD_REGISTER_VDEV(net_vdpdk, driver);
-RTE_PMD_REGISTER_PARAM_STRING(
-	net_vdpdk, ARG_PATH "=<socket> " ARG_QUEUES "=<1-64> " ARG_MAC "=<MAC address>");

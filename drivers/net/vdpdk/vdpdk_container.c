@@ -24,6 +24,7 @@
 #include <rte_memory.h>
 
 #include "lib/base/fd.h"
+#include "lib/dpdk/interrupts.h"
 #include "lib/vfu/client.h"
 #include "lib/vfu/path.h"
 #include "vdpdk.h"
@@ -47,6 +48,7 @@ struct container {
 	struct nmx_vfu_memory *memory;
 	uint32_t n, room;
 	uint64_t memory_seen; /* changes when it was taken */
+	struct rte_intr_handle *interrupts;
 };
 
 static struct container *
@@ -330,6 +332,18 @@ close_session(struct vdpdk_transport *transport)
 /* --- Registers --- */
 
 static int
+make_interrupts(struct vdpdk_transport *transport, const int *fds, uint32_t n,
+	struct rte_intr_handle **ret_handle)
+{
+	struct container *container = get_container(transport);
+
+	container->interrupts = nmx_dpdk_make_rx_interrupts(
+		fds + VDPDK_VECTOR_RX(0), (int)n - VDPDK_VECTOR_RX(0), sizeof(uint64_t));
+	*ret_handle = container->interrupts;
+	return container->interrupts == NULL ? -ENOMEM : 0;
+}
+
+static int
 connect_vectors(struct vdpdk_transport *transport, const int *fds, uint32_t n)
 {
 	struct container *container = get_container(transport);
@@ -416,6 +430,7 @@ destroy(struct vdpdk_transport *transport)
 
 	close_session(transport);
 	pthread_mutex_destroy(&container->lock);
+	nmx_dpdk_free_rx_interrupts(container->interrupts);
 	free(container->memory);
 	free(container);
 }
@@ -430,6 +445,7 @@ static const struct vdpdk_transport_ops operations = {
 	.read_register = read_register,
 	.write_register = write_register,
 	.post_register = post_register,
+	.make_interrupts = make_interrupts,
 	.connect_vectors = connect_vectors,
 	.has_doorbells = has_doorbells,
 	.ring_doorbell = ring_doorbell,
@@ -439,14 +455,17 @@ static const struct vdpdk_transport_ops operations = {
 };
 
 struct vdpdk_transport *
-vdpdk_create_container_transport(struct vdpdk_port *port)
+vdpdk_create_container_transport(struct vdpdk_port *port, void *device)
 {
 	struct container *container = calloc(1, sizeof(*container));
 
+	(void)device;
 	if (container == NULL)
 		return NULL;
 	container->transport.ops = &operations;
 	container->transport.port = port;
+	container->transport.shares_files = true;
+	container->transport.has_interrupts = true;
 	pthread_mutex_init(&container->lock, NULL);
 	for (uint32_t i = 0; i < RTE_DIM(container->doorbells); i++)
 		container->doorbells[i] = -1;

@@ -17,6 +17,8 @@
 /** How long an answer is waited for without sleeping; most need no more. */
 #define SPIN_NS  (50 * NMX_NS_PER_US)
 #define PAUSE_NS (100 * NMX_NS_PER_US)
+/** How often a device is looked at meanwhile, if nothing else tells of its end. */
+#define LOOK_NS (20 * NMX_NS_PER_MS)
 
 static int
 read_register(struct vdpdk_port *port, uint32_t offset, uint32_t *value)
@@ -107,7 +109,7 @@ static int
 run_device(struct vdpdk_port *port)
 {
 	const uint32_t running = VDPDK_STATUS_FEATURES_OK | VDPDK_STATUS_RUNNING;
-	uint64_t area = (uintptr_t)port->area;
+	uint64_t area = port->area_memory.address;
 	uint32_t status;
 	int ret;
 
@@ -192,7 +194,8 @@ static int
 wait_answer(struct vdpdk_port *port)
 {
 	NMX_SHARED struct vdpdk_slot *slot = get_slot(port);
-	uint64_t begin_ns = nmx_base_read_clock_ns(), now_ns;
+	uint64_t begin_ns = nmx_base_read_clock_ns(), now_ns, look_ns = begin_ns + LOOK_NS;
+	uint32_t status;
 
 	/* Orders done_seq before the answer; pairs with the device's release. */
 	while (nmx_base_load32_acquire(&slot->device.done_seq) != port->submit_seq) {
@@ -203,6 +206,12 @@ wait_answer(struct vdpdk_port *port)
 			port->timeouts++;
 			PORT_LOG(port, ERR, "the host doesn't answer a request; connecting anew");
 			return -ENOTCONN;
+		}
+		if (now_ns >= look_ns && port->transport->polls) {
+			/* A device that is gone never answers. */
+			look_ns = now_ns + LOOK_NS;
+			if (read_register(port, VDPDK_REG_STATUS, &status) != 0)
+				return -ENOTCONN;
 		}
 		if (now_ns - begin_ns >= SPIN_NS)
 			pause_ns(PAUSE_NS);

@@ -14,8 +14,7 @@
 #include <rte_malloc.h>
 
 #include "lib/base/fd.h"
-#include "lib/dpdk/interrupts.h"
-#include "lib/dpdk/vdev_port.h"
+#include "lib/dpdk/port.h"
 #include "vdpdk.h"
 #include "vdpdk_transport.h"
 
@@ -110,6 +109,7 @@ end_session(struct vdpdk_port *port)
 static void
 free_port(struct vdpdk_port *port)
 {
+	port->dev->intr_handle = NULL;
 	if (port->transport != NULL)
 		port->transport->ops->destroy(port->transport);
 	nmx_base_close_fd(&port->control_fd);
@@ -117,12 +117,10 @@ free_port(struct vdpdk_port *port)
 	nmx_base_close_fd(&port->stop_fd);
 	nmx_base_close_fds(port->event_fds, VDPDK_QUEUE_PAIRS_MAX);
 	if (!port->stuck)
-		rte_free(port->area);
+		vdpdk_free_shared(&port->area_memory);
 	free(port->quarantine.mbufs);
 	free(port->args.path);
 	pthread_mutex_destroy(&port->lock);
-	nmx_dpdk_free_rx_interrupts(port->dev->intr_handle);
-	port->dev->intr_handle = NULL;
 }
 
 static int
@@ -307,9 +305,10 @@ const struct eth_dev_ops vdpdk_view_operations = {
 /* --- Making the port --- */
 
 static int
-allocate(struct vdpdk_port *port, struct rte_eth_dev *dev)
+allocate(struct vdpdk_port *port, struct rte_eth_dev *dev, vdpdk_make_transport make, void *device)
 {
 	snprintf(port->name, sizeof(port->name), "%s", dev->data->name);
+	port->where = port->args.path != NULL ? port->args.path : port->name;
 	port->dev = dev;
 	port->mtu = RTE_ETHER_MTU;
 	port->link.link_speed = RTE_ETH_SPEED_NUM_UNKNOWN;
@@ -319,8 +318,11 @@ allocate(struct vdpdk_port *port, struct rte_eth_dev *dev)
 	port->control_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	port->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	port->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	port->area = rte_zmalloc("vdpdk_area", sizeof(*port->area), VDPDK_CONTROL_ALIGN);
-	port->transport = vdpdk_create_container_transport(port);
+	port->transport = make(port, device);
+	if (port->transport != NULL)
+		(void)vdpdk_allocate_shared(port, sizeof(*port->area), VDPDK_CONTROL_ALIGN,
+			(unsigned int)SOCKET_ID_ANY, &port->area_memory);
+	port->area = port->area_memory.start;
 	dev->data->mac_addrs = rte_zmalloc("vdpdk_mac", sizeof(struct rte_ether_addr), 0);
 	if (port->control_fd < 0 || port->wake_fd < 0 || port->stop_fd < 0 || port->area == NULL ||
 		port->transport == NULL || dev->data->mac_addrs == NULL) {
@@ -339,8 +341,7 @@ meet_host(struct vdpdk_port *port)
 	int ret = vdpdk_connect(port, &reason);
 
 	if (ret != 0) {
-		VDPDK_LOG(
-			ERR, "no host at %s: %s (%s)", port->args.path, reason, rte_strerror(-ret));
+		VDPDK_LOG(ERR, "no host at %s: %s (%s)", port->where, reason, rte_strerror(-ret));
 		return ret;
 	}
 	memcpy(port->dev->data->mac_addrs, port->info.mac, RTE_ETHER_ADDR_LEN);
@@ -348,19 +349,17 @@ meet_host(struct vdpdk_port *port)
 		port->dev->data->mac_addrs[0] = port->args.mac;
 		port->mac_set = true;
 	}
-	port->dev->intr_handle = nmx_dpdk_make_rx_interrupts(
-		port->event_fds, port->n_queue_pairs, sizeof(uint64_t));
-	if (port->dev->intr_handle == NULL) {
-		VDPDK_LOG(ERR, "no memory for interrupts; give EAL more");
-		return -ENOMEM;
-	}
-	return 0;
+	ret = vdpdk_make_interrupts(port, &port->dev->intr_handle);
+	if (ret != 0)
+		VDPDK_LOG(ERR, "can't make the interrupts of %s (%s); see EAL's messages",
+			port->where, rte_strerror(-ret));
+	return ret;
 }
 
 static int
-bring_up(struct vdpdk_port *port, struct rte_eth_dev *dev)
+bring_up(struct vdpdk_port *port, struct rte_eth_dev *dev, vdpdk_make_transport make, void *device)
 {
-	int ret = allocate(port, dev);
+	int ret = allocate(port, dev, make, device);
 
 	if (ret == 0)
 		ret = vdpdk_watch_memory(port);
@@ -378,13 +377,14 @@ bring_up(struct vdpdk_port *port, struct rte_eth_dev *dev)
 }
 
 int
-vdpdk_init_port(struct rte_eth_dev *dev, const struct vdpdk_args *args)
+vdpdk_init_port(struct rte_eth_dev *dev, const struct vdpdk_args *args, vdpdk_make_transport make,
+	void *device)
 {
 	struct vdpdk_port *port = get_port(dev);
 	int ret;
 
 	port->args = *args;
-	ret = bring_up(port, dev);
+	ret = bring_up(port, dev, make, device);
 	if (ret != 0) {
 		end_session(port);
 		free_port(port);

@@ -5,13 +5,20 @@
 /**
  * EAL's memory as the device sees it.
  *
- * A device address is a virtual address, whatever IOVA mode EAL picked. Memory is reachable if its
- * pages have files, which the host maps; an address range of EAL's is either all of such pages or
- * none, and no further ranges of that kind appear after EAL's start.
+ * In a container a device address is a virtual address, whatever IOVA mode EAL picked. Memory is
+ * reachable if its pages have files, which the host maps; an address range of EAL's is either all
+ * of such pages or none. As a PCI function the device has the addresses that EAL gives to hardware,
+ * and EAL itself sees to it that all of its memory is reachable. In both cases no further ranges
+ * appear after EAL's start.
  */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <rte_errno.h>
 #include <rte_memory.h>
+#include <rte_memzone.h>
 
 #include "vdpdk.h"
 #include "vdpdk_transport.h"
@@ -48,7 +55,7 @@ vdpdk_find_ranges(struct vdpdk_port *port)
 	bool has_files = false;
 
 	rte_memseg_walk(probe_file, &has_files);
-	if (!has_files) {
+	if (port->transport->shares_files && !has_files) {
 		VDPDK_LOG(ERR, "EAL's memory has no files to share with the host; "
 			       "use huge pages, --in-memory, or --no-huge on a kernel with memfd");
 		return -ENOTSUP;
@@ -68,6 +75,33 @@ vdpdk_is_reachable(const struct vdpdk_port *port, const void *start, size_t byte
 			return true;
 	}
 	return false;
+}
+
+int
+vdpdk_allocate_shared(const struct vdpdk_port *port, size_t bytes, unsigned int align,
+	unsigned int socket, struct vdpdk_shared *ret)
+{
+	static atomic_uint number; /* what a stuck port keeps has its name for ever */
+	char name[RTE_MEMZONE_NAMESIZE];
+	const struct rte_memzone *zone;
+
+	snprintf(name, sizeof(name), "vdpdk_%u", atomic_fetch_add(&number, 1));
+	zone = rte_memzone_reserve_aligned(
+		name, bytes, (int)socket, RTE_MEMZONE_IOVA_CONTIG, align);
+	if (zone == NULL)
+		return -ENOMEM;
+	ret->start = zone->addr;
+	ret->address = port->transport->uses_iova ? zone->iova : (uintptr_t)zone->addr;
+	ret->zone = zone;
+	return 0;
+}
+
+void
+vdpdk_free_shared(struct vdpdk_shared *shared)
+{
+	if (shared->zone != NULL)
+		rte_memzone_free(shared->zone);
+	memset(shared, 0, sizeof(*shared));
 }
 
 struct pool_check {
@@ -97,7 +131,7 @@ vdpdk_check_pool(const struct vdpdk_port *port, struct rte_mempool *pool)
 		rte_mempool_mem_iter(pool, check_chunk, &check);
 	if (!check.good)
 		PORT_LOG(port, ERR,
-			"the host can't reach the buffers of pool %s, which have no file; "
+			"the host can't reach the buffers of pool %s; "
 			"make the pool of EAL's own memory",
 			pool->name);
 	return check.good;
@@ -131,8 +165,11 @@ on_memory_event(enum rte_mem_event event, const void *start, size_t bytes, void 
 int
 vdpdk_watch_memory(struct vdpdk_port *port)
 {
-	int ret = rte_mem_event_callback_register(port->name, on_memory_event, port);
+	int ret;
 
+	if (!port->transport->shares_files)
+		return 0;
+	ret = rte_mem_event_callback_register(port->name, on_memory_event, port);
 	if (ret == 0)
 		return 0;
 	if (rte_errno != ENOTSUP)
@@ -144,6 +181,6 @@ vdpdk_watch_memory(struct vdpdk_port *port)
 void
 vdpdk_unwatch_memory(struct vdpdk_port *port)
 {
-	if (!port->memory_is_fixed)
+	if (port->transport->shares_files && !port->memory_is_fixed)
 		rte_mem_event_callback_unregister(port->name, port);
 }

@@ -13,8 +13,10 @@
 
 #include <rte_malloc.h>
 
+#include "lib/dpdk/compat.h"
 #include "lib/dpdk/mbufs.h"
 #include "vdpdk.h"
+#include "vdpdk_transport.h"
 
 static struct vdpdk_port *
 get_port(const struct rte_eth_dev *dev)
@@ -43,14 +45,17 @@ init_common(struct vdpdk_queue *queue, struct vdpdk_port *port, uint16_t index, 
 	queue->index = index;
 	queue->n_slots = n;
 	queue->ids.mask = n - 1;
+	queue->address_offset = (uint16_t)(port->transport->uses_iova
+						   ? NMX_DPDK_MBUF_IOVA_OFFSET
+						   : offsetof(struct rte_mbuf, buf_addr));
 	nmx_base_init_bracket(&queue->bracket);
-	queue->memory = rte_zmalloc_socket(
-		"vdpdk_ring", VDPDK_RING_BYTES(n), VDPDK_RING_ALIGN, (int)socket);
 	queue->mbufs = rte_zmalloc_socket(
 		"vdpdk_mbufs", n * sizeof(*queue->mbufs), RTE_CACHE_LINE_SIZE, (int)socket);
 	queue->ids.fifo = rte_zmalloc_socket(
 		"vdpdk_ids", n * sizeof(*queue->ids.fifo), RTE_CACHE_LINE_SIZE, (int)socket);
-	if (queue->memory == NULL || queue->mbufs == NULL || queue->ids.fifo == NULL) {
+	if (vdpdk_allocate_shared(
+		    port, VDPDK_RING_BYTES(n), VDPDK_RING_ALIGN, socket, &queue->memory) != 0 ||
+		queue->mbufs == NULL || queue->ids.fifo == NULL) {
 		PORT_LOG(port, ERR, "no memory for a queue of %u slots; give EAL more", n);
 		return -ENOMEM;
 	}
@@ -61,7 +66,7 @@ static void
 free_common(struct vdpdk_queue *queue)
 {
 	if (!queue->port->stuck)
-		rte_free(queue->memory);
+		vdpdk_free_shared(&queue->memory);
 	rte_free(queue->mbufs);
 	rte_free(queue->ids.fifo);
 }
@@ -306,7 +311,7 @@ renew_ring(struct place *place)
 {
 	struct vdpdk_queue *queue = place->queue;
 
-	nmx_ring_init_guest(&queue->ring, queue->memory, queue->n_slots);
+	nmx_ring_init_guest(&queue->ring, queue->memory.start, queue->n_slots);
 	queue->ids.head = 0;
 	queue->ids.tail = queue->n_slots;
 	for (uint32_t id = 0; id < queue->n_slots; id++)
@@ -356,7 +361,7 @@ start_queue(struct place *place)
 		.direction = place->direction,
 		.index = queue->index,
 		.flags = is_rx && rx->scatter ? VDPDK_QUEUE_SCATTER : 0,
-		.ring_address = (uintptr_t)queue->memory,
+		.ring_address = queue->memory.address,
 		.n_slots = queue->n_slots,
 	};
 

@@ -22,6 +22,7 @@
 
 #include "lib/dpdk/mbufs.h"
 #include "vdpdk.h"
+#include "vdpdk_transport.h"
 
 /** Buffers are posted this many at a time. */
 #define REFILL_BURST 32
@@ -39,6 +40,7 @@ static inline bool
 post_buffers(struct vdpdk_rx_queue *queue, uint32_t n)
 {
 	struct vdpdk_queue *common = &queue->common;
+	const uint16_t address_offset = common->address_offset;
 	struct rte_mbuf *fresh[REFILL_BURST];
 
 	if (unlikely(rte_mempool_get_bulk(queue->pool, (void **)fresh, n) != 0)) {
@@ -51,7 +53,7 @@ post_buffers(struct vdpdk_rx_queue *queue, uint32_t n)
 
 		common->mbufs[id] = mbuf;
 		nmx_ring_submit_slot(&common->ring, i,
-			(uintptr_t)mbuf->buf_addr + RTE_PKTMBUF_HEADROOM,
+			vdpdk_get_address(address_offset, mbuf, RTE_PKTMBUF_HEADROOM),
 			VDPDK_W1(queue->buffer_bytes, id, VDPDK_FLAG_AVAIL, 0));
 	}
 	nmx_ring_advance_sub(&common->ring, n);
@@ -206,6 +208,8 @@ vdpdk_enable_rx_interrupt(struct rte_eth_dev *dev, uint16_t index)
 	struct vdpdk_rx_queue *queue = dev->data->rx_queues[index];
 	uint64_t w1;
 
+	if (!queue->common.port->transport->has_interrupts)
+		return -ENOTSUP;
 	/* A ring that begins to run after this look finds the mark: either this load of `running`
 	 * sees it, or its starter's load sees the mark and wakes the program. */
 	atomic_store_explicit(&queue->armed, true, memory_order_relaxed);

@@ -10,7 +10,9 @@
  * The session thread sleeps in poll() on the connection (for its end only: answers are read by
  * whoever asked), on vector 0, and on a descriptor by which others wake it. Where there is no
  * session it tries to make one, again and again. It is the only thread that gives a session up:
- * others mark it lost and wake it.
+ * others mark it lost and wake it. Whenever it is awake it looks at STATUS: a device that failed is
+ * reset, one that is taken away is left at once. Where nothing tells of a device's end it wakes up
+ * by itself, now and then.
  *
  * It calls programs back, without a lock, and a program may close the port from there: then the
  * thread touches it no more.
@@ -31,6 +33,10 @@
 
 /** Between two attempts to connect. */
 #define RETRY_MS 100
+/** Between two looks at a device whose end nothing tells of, with and without interrupts. */
+#define LOOK_MS          1000
+#define LOOK_WITHOUT_MS  100
+#define LOOK_AT_RESET_MS 1
 /** How long a host has to let go before the program gets rid of the port all the same. */
 #define END_NS (3 * NMX_NS_PER_S)
 /** A change of EAL's memory between listing and mapping it is rare; many in a row are a fault. */
@@ -96,16 +102,32 @@ settle_queues(struct vdpdk_port *port, const char **ret_reason)
 	return 0;
 }
 
+/** Fill in the descriptors of all vectors. @return their number */
+static uint32_t
+list_vectors(const struct vdpdk_port *port, int *fds)
+{
+	fds[VDPDK_VECTOR_CONTROL] = port->control_fd;
+	for (uint16_t q = 0; q < port->n_queue_pairs; q++)
+		fds[VDPDK_VECTOR_RX(q)] = port->event_fds[q];
+	return VDPDK_VECTOR_RX(port->n_queue_pairs);
+}
+
 static int
 connect_vectors(struct vdpdk_port *port)
 {
 	int fds[VDPDK_VECTOR_RX(VDPDK_QUEUE_PAIRS_MAX)];
+	uint32_t n = list_vectors(port, fds);
 
-	fds[VDPDK_VECTOR_CONTROL] = port->control_fd;
-	for (uint16_t q = 0; q < port->n_queue_pairs; q++)
-		fds[VDPDK_VECTOR_RX(q)] = port->event_fds[q];
-	return port->transport->ops->connect_vectors(
-		port->transport, fds, VDPDK_VECTOR_RX(port->n_queue_pairs));
+	return port->transport->ops->connect_vectors(port->transport, fds, n);
+}
+
+int
+vdpdk_make_interrupts(struct vdpdk_port *port, struct rte_intr_handle **ret_handle)
+{
+	int fds[VDPDK_VECTOR_RX(VDPDK_QUEUE_PAIRS_MAX)];
+	uint32_t n = list_vectors(port, fds);
+
+	return port->transport->ops->make_interrupts(port->transport, fds, n, ret_handle);
 }
 
 /** What the device shows on page 0 is the link. */
@@ -235,8 +257,9 @@ vdpdk_disconnect(struct vdpdk_port *port)
 static void
 keep_for_ever(struct vdpdk_port *port)
 {
-	PORT_LOG(port, ERR,
-		"the host doesn't let go of its guest's memory; what it has is kept for ever");
+	PORT_LOG(port, ERR, "%s; what it has is kept for ever",
+		port->gone ? "the device went without a word, so its host may still write"
+			   : "the host doesn't let go of its guest's memory");
 	port->stuck = true;
 	port->kept += port->quarantine.n;
 	port->quarantine.n = 0;
@@ -252,7 +275,8 @@ vdpdk_wait_for_end(struct vdpdk_port *port)
 		pthread_mutex_lock(&port->lock);
 		/* Mbufs may be in quarantine of a session that its thread is about to give up. */
 		good = finish_session(port) && port->quarantine.n == 0;
-		if (!good && !port->stuck && nmx_base_read_clock_ns() >= deadline_ns)
+		if (!good && !port->stuck &&
+			(port->gone || nmx_base_read_clock_ns() >= deadline_ns))
 			keep_for_ever(port);
 		over = good || port->stuck;
 		pthread_mutex_unlock(&port->lock);
@@ -355,6 +379,45 @@ is_stopping(const struct vdpdk_port *port)
 	return poll(&one, 1, 0) == 1;
 }
 
+/** Look at STATUS: what the device says of itself, and whether it is there at all. Lock held. */
+static void
+look_at_device(struct vdpdk_port *port)
+{
+	const uint32_t healthy = VDPDK_STATUS_FEATURES_OK | VDPDK_STATUS_RUNNING;
+	uint32_t status = 0;
+	int ret = port->transport->ops->read_register(port->transport, VDPDK_REG_STATUS, &status);
+
+	if (ret == 0 && status == healthy)
+		return;
+	if (ret == -ENODEV)
+		port->gone = true;
+	if (port->transport->is_pluggable && (port->gone || (status & VDPDK_STATUS_REMOVED) != 0))
+		port->removed = true;
+	if (ret == 0 && (status & VDPDK_STATUS_FAILED) != 0)
+		PORT_LOG(port, ERR, "the device failed; it is reset (see the host's log)");
+	atomic_store(&port->lost, true);
+}
+
+static const char *
+explain_loss(const struct vdpdk_port *port)
+{
+	if (port->gone)
+		return "the device is gone; remove the port";
+	if (port->removed)
+		return "the device is being taken away; remove the port";
+	return "the host is gone; the link is down until it comes back";
+}
+
+/** Tell a program that its port has no device any more. */
+static void
+tell_removal(struct vdpdk_port *port)
+{
+	struct rte_eth_dev *dev = port->dev;
+
+	if (port->removed && !is_orphaned && dev->data->dev_conf.intr_conf.rmv)
+		rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_RMV, NULL);
+}
+
 /** Give the session up if it is lost. */
 static void
 check_loss(struct vdpdk_port *port)
@@ -364,15 +427,20 @@ check_loss(struct vdpdk_port *port)
 	pthread_mutex_lock(&port->lock);
 	if (port->up && port->transport->ops->has_ended(port->transport))
 		atomic_store(&port->lost, true);
-	was_up = port->up && atomic_load(&port->lost) && !is_stopping(port);
+	if (port->up && atomic_load(&port->unplugged))
+		port->removed = true;
+	if (port->up && !port->removed && !atomic_load(&port->lost))
+		look_at_device(port);
+	was_up = port->up && (port->removed || atomic_load(&port->lost)) && !is_stopping(port);
 	if (was_up)
 		vdpdk_disconnect(port);
 	pthread_mutex_unlock(&port->lock);
 	if (!was_up)
 		return;
-	PORT_LOG(port, NOTICE, "the host is gone; the link is down until it comes back");
+	PORT_LOG(port, NOTICE, "%s", explain_loss(port));
 	/* Before the next session: a program is told of each loss, however short. */
 	tell_link(port);
+	tell_removal(port);
 }
 
 /** True for what every end and restart of a host looks like on the way. */
@@ -392,7 +460,7 @@ connect_again(struct vdpdk_port *port, int *last_error)
 	int ret;
 
 	pthread_mutex_lock(&port->lock);
-	wanted = !port->up && finish_session(port);
+	wanted = !port->up && finish_session(port) && !port->removed;
 	pthread_mutex_unlock(&port->lock);
 	if (!wanted)
 		return;
@@ -400,9 +468,24 @@ connect_again(struct vdpdk_port *port, int *last_error)
 	if (ret == 0)
 		PORT_LOG(port, NOTICE, "the host is back");
 	else if (ret != *last_error && !is_expected(ret))
-		PORT_LOG(port, ERR, "can't connect to %s again: %s (%s)", port->args.path, reason,
+		PORT_LOG(port, ERR, "can't connect to %s again: %s (%s)", port->where, reason,
 			rte_strerror(-ret));
 	*last_error = ret;
+}
+
+/** How long the thread may sleep. Lock held. */
+static int
+get_nap_ms(const struct vdpdk_port *port)
+{
+	const struct vdpdk_transport *transport = port->transport;
+
+	if (port->up && transport->polls)
+		return transport->has_interrupts ? LOOK_MS : LOOK_WITHOUT_MS;
+	if (port->up)
+		return -1;
+	if (port->ending)
+		return transport->polls && !port->gone && !port->stuck ? LOOK_AT_RESET_MS : -1;
+	return port->removed ? -1 : RETRY_MS;
 }
 
 static void
@@ -413,13 +496,12 @@ wait_for_news(struct vdpdk_port *port)
 		{ .fd = port->control_fd, .events = POLLIN },
 		{ .fd = -1, .events = POLLRDHUP },
 	};
-	int timeout_ms = -1;
+	int timeout_ms;
 
 	pthread_mutex_lock(&port->lock);
 	if (port->up || port->ending)
 		fds[2].fd = port->transport->ops->get_watch_fd(port->transport);
-	else
-		timeout_ms = RETRY_MS;
+	timeout_ms = get_nap_ms(port);
 	pthread_mutex_unlock(&port->lock);
 	if (poll(fds, RTE_DIM(fds), timeout_ms) <= 0)
 		return;

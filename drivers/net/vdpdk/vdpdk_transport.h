@@ -5,7 +5,8 @@
 /**
  * How a device is reached. One transport a port; it is made once and opened for each session.
  *
- * All but prepare(), map(), unmap() and ring_doorbell() are called with the port's lock held.
+ * All but prepare(), map(), unmap(), make_interrupts(), destroy() and ring_doorbell() are called
+ * with the port's lock held.
  */
 
 #ifndef VDPDK_TRANSPORT_H
@@ -15,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct rte_intr_handle;
 struct vdpdk_port;
 struct vdpdk_transport;
 
@@ -29,11 +31,21 @@ struct vdpdk_transport_ops {
 	 * @return 0; -EAGAIN EAL's memory has changed since prepare(); -errno
 	 */
 	int (*open)(struct vdpdk_transport *transport, const char **ret_reason);
-	/** Connect vectors: the first is the control one's, the others those of Rx queues. */
+	/**
+	 * Make the port's interrupts, once, when the number of queues is settled.
+	 *
+	 * @param fds         n eventfds, which stay the caller's: of the control vector, then of
+	 *                    the Rx queues
+	 * @param ret_handle  for ethdev; the transport's. NULL: there are no Rx interrupts
+	 * @return 0; -errno
+	 */
+	int (*make_interrupts)(struct vdpdk_transport *transport, const int *fds, uint32_t n,
+		struct rte_intr_handle **ret_handle);
+	/** Connect the vectors of a new session to the same descriptors. */
 	int (*connect_vectors)(struct vdpdk_transport *transport, const int *fds, uint32_t n);
 	/** Ask for the session's end. The device may reach what it was given until has_ended(). */
 	void (*end)(struct vdpdk_transport *transport);
-	/** True if the device reaches nothing any more. */
+	/** True if the device reaches nothing any more; before end(): of its own accord. */
 	bool (*has_ended)(const struct vdpdk_transport *transport);
 	/** Free the session, ended or not. */
 	void (*close)(struct vdpdk_transport *transport);
@@ -65,9 +77,19 @@ struct vdpdk_transport_ops {
 struct vdpdk_transport {
 	const struct vdpdk_transport_ops *ops;
 	struct vdpdk_port *port;
+	/* What kind it is; constant. */
+	bool shares_files; /* memory is handed over by its files, with map() and unmap() */
+	bool uses_iova;    /* device addresses are those that EAL gives to hardware */
+	bool is_pluggable; /* a device that went doesn't come back */
+	bool polls;        /* nothing tells of the device's end: it is to be looked for */
+	/* Of the session, or false. */
+	bool has_interrupts;
 };
 
-/** A vfio-user client. @return NULL: no memory */
-struct vdpdk_transport *vdpdk_create_container_transport(struct vdpdk_port *port);
+/** A container's: a vfio-user client of args.path. @param device  not used */
+struct vdpdk_transport *vdpdk_create_container_transport(struct vdpdk_port *port, void *device);
+
+/** A virtual machine's: a PCI function. @param device  struct rte_pci_device, mapped */
+struct vdpdk_transport *vdpdk_create_pci_transport(struct vdpdk_port *port, void *device);
 
 #endif

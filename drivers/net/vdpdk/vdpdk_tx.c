@@ -228,7 +228,8 @@ submit_segment(struct vdpdk_queue *common, uint32_t ahead, struct rte_mbuf *segm
 	uint16_t id = vdpdk_take_id(&common->ids);
 
 	common->mbufs[id] = segment;
-	nmx_ring_submit_slot(&common->ring, ahead, rte_pktmbuf_mtod(segment, uintptr_t),
+	nmx_ring_submit_slot(&common->ring, ahead,
+		vdpdk_get_address(common->address_offset, segment, segment->data_off),
 		VDPDK_W1(segment->data_len, id, flags, 0));
 }
 

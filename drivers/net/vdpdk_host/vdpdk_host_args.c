@@ -15,7 +15,7 @@
 #include "abi/vdpdk_device.h"
 #include "lib/dpdk/compat.h"
 #include "lib/dpdk/devargs.h"
-#include "lib/dpdk/vdev_port.h"
+#include "lib/dpdk/port.h"
 #include "vdpdk_host.h"
 
 #define ARG_PATH    "path"
@@ -114,7 +114,7 @@ vdpdk_host_parse_args(const char *text, struct vdpdk_host_args *args)
 static int
 attach_view(struct rte_vdev_device *vdev)
 {
-	int ret = nmx_dpdk_attach_view(vdev, &vdpdk_host_view_operations);
+	int ret = nmx_dpdk_attach_view(&vdev->device, &vdpdk_host_view_operations);
 
 	if (ret != 0)
 		HOST_LOG(ERR, "the primary has no port %s; let it make the port first",
@@ -154,9 +154,15 @@ probe(struct rte_vdev_device *vdev)
 	return ret;
 }
 
+static int
+remove_port(struct rte_vdev_device *vdev)
+{
+	return nmx_dpdk_remove_port(rte_vdev_device_name(vdev));
+}
+
 static struct rte_vdev_driver driver = {
 	.probe = probe,
-	.remove = nmx_dpdk_remove_port,
+	.remove = remove_port,
 };
 
 RTE_PMD_REGISTER_VDEV(net_vdpdk_host, driver);

@@ -9,7 +9,7 @@
 #include <rte_malloc.h>
 
 #include "lib/dpdk/interrupts.h"
-#include "lib/dpdk/vdev_port.h"
+#include "lib/dpdk/port.h"
 #include "vdpdk_host.h"
 
 /** A memory port has no ring of its own; the number that programs ask for means nothing. */

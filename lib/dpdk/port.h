@@ -3,32 +3,31 @@
  */
 
 /**
- * Ports of virtual devices: their end, and a secondary process' view of them.
+ * Ports without hardware of their own: their end, and a secondary process' view of them.
  *
  * A view is to look at, not to use: sockets, threads and the guest's memory are the primary's own,
  * so bursts give and take nothing here, and what would change the port isn't supported. See
  * counters.h for statistics.
  */
 
-#ifndef NMX_DPDK_VDEV_PORT_H
-#define NMX_DPDK_VDEV_PORT_H
+#ifndef NMX_DPDK_PORT_H
+#define NMX_DPDK_PORT_H
 
-#include <bus_vdev_driver.h>
 #include <ethdev_driver.h>
 
 /**
- * Make the view, as a driver's probe().
+ * Make the view, as a driver's probe(). The port has the device's name.
  *
  * @param operations  close, link_update and what only reads shared memory
  * @return 0; -ENODEV the primary has no such port
  */
-int nmx_dpdk_attach_view(struct rte_vdev_device *vdev, const struct eth_dev_ops *operations);
+int nmx_dpdk_attach_view(struct rte_device *device, const struct eth_dev_ops *operations);
 
 /** Operations of every view: there is nothing to free, and the primary keeps the link. */
 int nmx_dpdk_close_view(struct rte_eth_dev *dev);
 int nmx_dpdk_keep_link(struct rte_eth_dev *dev, int wait);
 
 /** A driver's remove(): stop and close the port, if the program hasn't. @return 0; -errno */
-int nmx_dpdk_remove_port(struct rte_vdev_device *vdev);
+int nmx_dpdk_remove_port(const char *name);
 
 #endif

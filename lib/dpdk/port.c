@@ -2,18 +2,18 @@
  * Copyright (c) 2026 nicmux contributors
  */
 
-#include "vdev_port.h"
+#include "port.h"
 
 #include <errno.h>
 
 int
-nmx_dpdk_attach_view(struct rte_vdev_device *vdev, const struct eth_dev_ops *operations)
+nmx_dpdk_attach_view(struct rte_device *device, const struct eth_dev_ops *operations)
 {
-	struct rte_eth_dev *dev = rte_eth_dev_attach_secondary(rte_vdev_device_name(vdev));
+	struct rte_eth_dev *dev = rte_eth_dev_attach_secondary(rte_dev_name(device));
 
 	if (dev == NULL)
 		return -ENODEV;
-	dev->device = &vdev->device;
+	dev->device = device;
 	dev->dev_ops = operations;
 	dev->rx_pkt_burst = rte_eth_pkt_burst_dummy;
 	dev->tx_pkt_burst = rte_eth_pkt_burst_dummy;
@@ -37,9 +37,9 @@ nmx_dpdk_keep_link(struct rte_eth_dev *dev, int wait)
 }
 
 int
-nmx_dpdk_remove_port(struct rte_vdev_device *vdev)
+nmx_dpdk_remove_port(const char *name)
 {
-	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
+	struct rte_eth_dev *dev = rte_eth_dev_allocated(name);
 	int ret = 0;
 
 	/* In a secondary the name stays when the port is closed here. */
