@@ -9,7 +9,6 @@ killed. Logs stay in build/e2e.
 
 import glob
 import os
-import select
 import shutil
 import sys
 
@@ -148,8 +147,7 @@ class Rig:
 
     def clean_up(self):
         for program in self.programs:
-            while program.pump(0) and select.select([program.master], [], [], 0)[0]:
-                pass  # its last words, for the log
+            program.drain()  # its last words, for the log
             program.kill()
         remove_files(self.prefix)
         for program in self.programs:

@@ -3,19 +3,18 @@
 Programs under test: stock dpdk-testpmd at its prompt, and our own small ones.
 
 Each runs on a terminal of its own (testpmd's output into a pipe is neither in order nor in time),
-with a log file of all it said.
+with a log file of all it said; on this machine, or where `start` starts it.
 
 NMX_PRELOAD names a sanitizer's run-time, which each then has before anything else: a stock program
 can load plugins that need it.
 """
 
 import os
-import pty
 import re
-import select
 import signal
-import subprocess
 import time
+
+from process import Failure, LocalProcess, wait_until
 
 PROMPT = b"testpmd> "
 # What other threads say in between, even within a word of testpmd's own.
@@ -29,19 +28,6 @@ REPORT = re.compile(rb"ERROR: \w+Sanitizer|\w+Sanitizer:DEADLYSIGNAL|: runtime e
 SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
 
-class Failure(Exception):
-    """A program didn't do what it was asked; the message ends with its last words."""
-
-
-def wait_until(condition, what, timeout=10):
-    """Ask again and again until it is so."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise Failure(f"{what}: not within {timeout} s")
-        time.sleep(0.01)
-
-
 def make_environment(own):
     """Of a program under test; `own` are its additions."""
     preload = os.environ.get("NMX_PRELOAD")
@@ -53,15 +39,15 @@ def make_environment(own):
 class Program:
     """A process on a pseudo-terminal."""
 
-    def __init__(self, argv, log, cwd=None, environment=None):
+    def __init__(self, argv, log, cwd=None, environment=None, start=None):
+        """start: starts the process, with the methods of LocalProcess."""
         self.argv = argv
         self.log = log
         self.said = b""
-        self.master, slave = pty.openpty()
-        self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave,
-                                        start_new_session=True, cwd=cwd,
-                                        env=make_environment(environment or {}))
-        os.close(slave)
+        if start:
+            self.process = start(argv, cwd, environment or {})
+        else:
+            self.process = LocalProcess(argv, cwd, make_environment(environment or {}))
 
     @property
     def pid(self):
@@ -69,18 +55,21 @@ class Program:
 
     def pump(self, seconds):
         """Collect what it says within some time. False: it has closed its terminal."""
-        if self.master < 0 or not select.select([self.master], [], [], seconds)[0]:
-            return self.master >= 0
-        try:
-            data = os.read(self.master, 65536)
-        except OSError:
-            data = b""
-        if not data:
-            return False
-        self.said += data
-        with open(self.log, "ab") as file:
-            file.write(data)
-        return True
+        data = self.process.read(seconds)
+        if data:
+            self.said += data
+            with open(self.log, "ab") as file:
+                file.write(data)
+        return data is not None
+
+    def drain(self):
+        """Collect what it has said so far. False: it has closed its terminal."""
+        while True:
+            begin = len(self.said)
+            if not self.pump(0):
+                return False
+            if len(self.said) == begin:
+                return True
 
     def expect(self, pattern, timeout=20, since=0):
         """Wait until what it said from `since` on matches; returns the match."""
@@ -99,7 +88,7 @@ class Program:
                 raise Failure(f"{self.argv[0]} ended before {pattern.pattern!r}:\n" + self.tail())
 
     def send(self, line):
-        os.write(self.master, line.encode() + b"\n")
+        self.process.write(line.encode() + b"\n")
 
     def tail(self, lines=40):
         return "\n".join(self.text().splitlines()[-lines:])
@@ -114,9 +103,8 @@ class Program:
             if time.monotonic() > deadline:
                 raise Failure(f"{self.argv[0]} doesn't end:\n" + self.tail())
             self.pump(0.05)
-        while self.pump(0.0) and select.select([self.master], [], [], 0)[0]:
-            pass
-        self.close()
+        self.drain()
+        self.process.close()
         return self.process.returncode
 
     def kill(self):
@@ -124,7 +112,7 @@ class Program:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        self.close()
+        self.process.close()
 
     def freeze(self):
         """SIGSTOP, and seen to have stopped: the signal alone may take effect later."""
@@ -134,28 +122,25 @@ class Program:
     def thaw(self):
         self.process.send_signal(signal.SIGCONT)
 
+    def read_proc(self, name):
+        """A file of /proc/PID, as text."""
+        return self.process.read_file(f"/proc/{self.pid}/{name}").decode()
+
     def read_state(self):
         """One letter, of its main thread."""
-        with open(f"/proc/{self.pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0]
-
-    def close(self):
-        if self.master >= 0:
-            os.close(self.master)
-            self.master = -1
+        return self.read_proc("stat").rpartition(")")[2].split()[0]
 
     def count_fds(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return len(self.process.list_folder(f"/proc/{self.pid}/fd"))
 
     def read_status(self, name):
         """A number of /proc/PID/status, in its unit there."""
-        with open(f"/proc/{self.pid}/status") as status:
-            return int(re.search(rf"^{name}:\s*(\d+)", status.read(), re.M).group(1))
+        return int(re.search(rf"^{name}:\s*(\d+)", self.read_proc("status"), re.M).group(1))
 
     def count_maps(self):
         """Mappings; of files only if a sanitizer has anonymous ones of its own."""
-        with open(f"/proc/{self.pid}/maps") as maps:
-            return sum(1 for line in maps if "/" in line or not os.environ.get("NMX_PRELOAD"))
+        return sum(1 for line in self.read_proc("maps").splitlines()
+                   if "/" in line or not os.environ.get("NMX_PRELOAD"))
 
 
 class Testpmd(Program):
@@ -163,8 +148,9 @@ class Testpmd(Program):
 
     __test__ = False  # no test case, whatever its name
 
-    def __init__(self, eal, args, log, ready=60, environment=None):
-        super().__init__(["dpdk-testpmd", *eal, "--", "-i", *args], log, environment=environment)
+    def __init__(self, eal, args, log, ready=60, environment=None, start=None):
+        super().__init__(["dpdk-testpmd", *eal, "--", "-i", *args], log, environment=environment,
+                         start=start)
         self.expect(PROMPT, ready)
 
     def command(self, line, timeout=20):
