@@ -2,7 +2,7 @@
 
 # Verbs only: each calls scripts, meson does the building. `make` alone lists them.
 
-.PHONY: help build unit instructions e2e e2e-asan fuzz coverage asan tsan lint test soak mutants install demo clean-demo clean
+.PHONY: help build unit instructions e2e e2e-asan vm fuzz coverage asan tsan lint test soak mutants install demo clean-demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -22,6 +22,9 @@ e2e: ## whole programs with real packets
 e2e-asan: ## the same, not in `make test`, with plugins that have the address sanitizer
 	@devtools/setup e2e-asan && tests/run e2e-asan
 
+vm: ## guests with a machine of their own, and real packets
+	@devtools/setup vm && tests/run vm
+
 fuzz: ## every fuzz target for FUZZ_SECONDS (60)
 	@devtools/setup fuzz && tests/run fuzz
 
@@ -38,7 +41,7 @@ lint: ## format, layers, sizes, headers, forbidden tokens
 	@devtools/setup lint && devtools/lint
 
 test: ## all of these; the last line counts
-	@devtools/setup test && tests/run unit instructions asan tsan fuzz coverage e2e
+	@devtools/setup test && tests/run unit instructions asan tsan fuzz coverage e2e vm
 
 soak: ## the long tests in their full length (hours); results in docs/soak.csv
 	@devtools/setup soak && devtools/build obj && devtools/with-hugepages tests/soak

@@ -14,7 +14,7 @@ import sys
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-for folder in (".", "e2e", "hostile"):
+for folder in (".", "e2e", "hostile", "vm"):
     sys.path.insert(0, os.path.join(HERE, folder))
 
 from rig import ROOT, Rig, remove_leftovers  # noqa: E402
@@ -30,10 +30,16 @@ def plugins():
 
 
 @pytest.fixture
-def rig(plugins, request):
+def rig_class():
+    """What a folder's tests have more than the others is its own rig."""
+    return Rig
+
+
+@pytest.fixture
+def rig(plugins, rig_class, request):
     name = request.node.name.replace("/", "_").replace(" ", "_")
     logs = os.path.join(ROOT, "build/e2e", name)
     shutil.rmtree(logs, ignore_errors=True)
-    rig = Rig(plugins, logs)
+    rig = rig_class(plugins, logs)
     yield rig
     rig.clean_up()

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A rig that has guests with a machine of their own."""
+
+import pytest
+
+from rig import Rig
+from vm import Vm, get_parts
+
+
+class VmRig(Rig):
+    """rig.vm(...) beside rig.host(...) and the like."""
+
+    def __init__(self, plugins, logs):
+        super().__init__(plugins, logs)
+        self.vms = []
+
+    def vm(self, *sockets, name=None, **options):
+        """A guest with a NIC for each of these sockets of the rig's; see Vm."""
+        vm = Vm(self, name or f"vm{len(self.vms)}", map(self.path, sockets), **options)
+        self.vms.append(vm)
+        vm.power_on()
+        return vm
+
+    def clean_up(self):
+        for vm in self.vms:
+            vm.kill()
+        super().clean_up()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parts():
+    """Made before a test's time runs."""
+    return get_parts()
+
+
+@pytest.fixture
+def rig_class():
+    return VmRig
