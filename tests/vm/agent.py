@@ -89,7 +89,7 @@ class Agent:
                 os.closerange(3, tell_failed)
                 os.closerange(tell_failed + 1, 1024)
                 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-                os.execvpe(argv[0], argv, environment)
+                os.execvpe(argv[0], argv, {**os.environ, **environment})
             except OSError as error:
                 os.write(tell_failed, str(error).encode())
             finally:
