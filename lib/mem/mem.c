@@ -8,35 +8,8 @@
 #include <string.h>
 
 #include "budget.h"
-#include "file.h"
-#include "guard.h"
 #include "lib/base/fd.h"
-#include "window.h"
-
-/** One accepted DMA_MAP. */
-struct entry {
-	struct nmx_mem_map map;
-	struct nmx_mem_file file;
-	bool backed;    /* has a file, so it is laid into the windows */
-	bool withdrawn; /* in no view; waits for nmx_mem_reclaim() */
-};
-
-struct nmx_mem {
-	_Atomic(const struct nmx_mem_view *) view;
-	struct nmx_mem_view *replaced; /* views that data threads may still be reading */
-	uint64_t generation;           /* last one given */
-	struct nmx_mem_limits limits;
-	struct nmx_mem_guarded guarded;
-	struct nmx_mem_windows windows;
-	struct entry *entries; /* sorted by start, not overlapping */
-	uint32_t n_entries, entries_room;
-	uint32_t n_withdrawn;
-	uint64_t n_bytes;    /* of backed entries */
-	uint32_t n_mappings; /* of the process, for backed entries */
-};
-
-/** Where nothing is mapped. Its generation 0 matches only a cache without a region. */
-static const struct nmx_mem_view empty_view;
+#include "space.h"
 
 int
 nmx_mem_create(const struct nmx_mem_limits *limits, int lost_fd, struct nmx_mem **ret_mem)
@@ -45,7 +18,7 @@ nmx_mem_create(const struct nmx_mem_limits *limits, int lost_fd, struct nmx_mem 
 
 	if (mem == NULL)
 		return -ENOMEM;
-	atomic_init(&mem->view, &empty_view);
+	atomic_init(&mem->view, &nmx_mem_empty_view);
 	atomic_init(&mem->guarded.lost, false);
 	mem->guarded.lost_fd = lost_fd;
 	mem->limits = *limits;
@@ -62,92 +35,6 @@ nmx_mem_destroy(struct nmx_mem *mem)
 	nmx_mem_reclaim(mem);
 	free(mem->entries);
 	free(mem);
-}
-
-/* --- Views --- */
-
-static bool
-extends(const struct nmx_mem_region *region, struct nmx_range piece, uint32_t protection)
-{
-	return region->start + region->size == piece.start && region->protection == protection &&
-	       (piece.start & (NMX_MEM_WINDOW_BYTES - 1)) != 0;
-}
-
-static void
-add_to_view(struct nmx_mem_view *view, const struct nmx_mem *mem, const struct entry *entry)
-{
-	struct nmx_range rest = entry->map.range, piece;
-
-	while (nmx_mem_take_piece(&rest, &piece)) {
-		struct nmx_mem_region *region = &view->regions[view->n_regions];
-
-		if (view->n_regions > 0 && extends(region - 1, piece, entry->map.protection)) {
-			region[-1].size += piece.size;
-			continue;
-		}
-		region->start = piece.start;
-		region->size = piece.size;
-		region->host = (NMX_SHARED uint8_t *)nmx_mem_find_place(&mem->windows, piece.start);
-		region->protection = entry->map.protection;
-		view->n_regions++;
-	}
-}
-
-static void
-publish_view(struct nmx_mem *mem, const struct nmx_mem_view *view)
-{
-	struct nmx_mem_view *old = (struct nmx_mem_view *)(uintptr_t)nmx_mem_get_view(mem);
-
-	if (old != &empty_view) {
-		old->older = mem->replaced;
-		mem->replaced = old;
-	}
-	/* Orders the table before the pointer; pairs with the acquire in nmx_mem_get_view(). */
-	atomic_store_explicit(&mem->view, view, memory_order_release);
-}
-
-/** Publish what the entries say now. */
-static int
-renew_view(struct nmx_mem *mem)
-{
-	/* A piece of an entry beyond its first begins a window. */
-	const size_t n = mem->n_entries + NMX_MEM_WINDOWS_MAX;
-	struct nmx_mem_view *view;
-
-	view = calloc(1, sizeof(*view) + n * sizeof(view->regions[0]));
-	if (view == NULL)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < mem->n_entries; i++)
-		if (mem->entries[i].backed && !mem->entries[i].withdrawn)
-			add_to_view(view, mem, &mem->entries[i]);
-	view->generation = ++mem->generation;
-	publish_view(mem, view);
-	return 0;
-}
-
-const struct nmx_mem_view *
-nmx_mem_get_view(const struct nmx_mem *mem)
-{
-	return atomic_load_explicit(&mem->view, memory_order_acquire);
-}
-
-const struct nmx_mem_region *
-nmx_mem_find_region(const struct nmx_mem_view *view, uint64_t address)
-{
-	uint32_t low = 0, high = view->n_regions;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-		const struct nmx_mem_region *region = &view->regions[middle];
-
-		if (address < region->start)
-			high = middle;
-		else if (address - region->start >= region->size)
-			low = middle + 1;
-		else
-			return region;
-	}
-	return NULL;
 }
 
 /* --- Maps --- */
@@ -194,7 +81,7 @@ check_grain(const struct nmx_mem_map *map, uint64_t page_bytes)
 }
 
 static bool
-is_same(const struct entry *a, const struct entry *b)
+is_same(const struct nmx_mem_entry *a, const struct nmx_mem_entry *b)
 {
 	return a->map.range.start == b->map.range.start && a->map.range.size == b->map.range.size &&
 	       a->map.offset == b->map.offset && a->map.protection == b->map.protection &&
@@ -204,7 +91,7 @@ is_same(const struct entry *a, const struct entry *b)
 
 /** Fill *entry from what the client says. */
 static int
-judge_map(const struct nmx_mem_map *map, int fd, struct entry *entry)
+judge_map(const struct nmx_mem_map *map, int fd, struct nmx_mem_entry *entry)
 {
 	int ret;
 
@@ -226,7 +113,7 @@ static int
 make_room(struct nmx_mem *mem)
 {
 	uint32_t room = mem->entries_room == 0 ? 16 : 2 * mem->entries_room;
-	struct entry *entries;
+	struct nmx_mem_entry *entries;
 
 	if (mem->n_entries < mem->entries_room)
 		return 0;
@@ -240,7 +127,7 @@ make_room(struct nmx_mem *mem)
 
 /** A piece, and the reservation that goes on behind it. */
 static uint32_t
-count_mappings(const struct entry *entry)
+count_mappings(const struct nmx_mem_entry *entry)
 {
 	struct nmx_range rest = entry->map.range, piece;
 	uint32_t n = 0;
@@ -251,7 +138,7 @@ count_mappings(const struct entry *entry)
 }
 
 static void
-insert_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry)
+insert_entry(struct nmx_mem *mem, uint32_t at, const struct nmx_mem_entry *entry)
 {
 	memmove(&mem->entries[at + 1], &mem->entries[at],
 		(mem->n_entries - at) * sizeof(*mem->entries));
@@ -272,7 +159,7 @@ remove_entry(struct nmx_mem *mem, uint32_t at)
 }
 
 static int
-lay_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry, int fd)
+lay_entry(struct nmx_mem *mem, uint32_t at, const struct nmx_mem_entry *entry, int fd)
 {
 	int ret = make_room(mem);
 
@@ -282,7 +169,7 @@ lay_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry, int fd)
 	if (ret != 0)
 		return ret;
 	insert_entry(mem, at, entry);
-	ret = renew_view(mem);
+	ret = nmx_mem_renew_view(mem);
 	if (ret != 0) {
 		remove_entry(mem, at);
 		nmx_mem_clear_range(&mem->windows, entry->map.range);
@@ -291,7 +178,7 @@ lay_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry, int fd)
 }
 
 static int
-add_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry, int fd)
+add_entry(struct nmx_mem *mem, uint32_t at, const struct nmx_mem_entry *entry, int fd)
 {
 	uint32_t n_mappings = count_mappings(entry);
 	int ret;
@@ -312,7 +199,7 @@ add_entry(struct nmx_mem *mem, uint32_t at, const struct entry *entry, int fd)
 int
 nmx_mem_map(struct nmx_mem *mem, const struct nmx_mem_map *map, int *fd)
 {
-	struct entry entry;
+	struct nmx_mem_entry entry;
 	int ret = judge_map(map, *fd, &entry);
 	uint32_t at = 0;
 
@@ -331,7 +218,7 @@ nmx_mem_map(struct nmx_mem *mem, const struct nmx_mem_map *map, int *fd)
 }
 
 static void
-withdraw(struct nmx_mem *mem, struct entry *entry)
+withdraw(struct nmx_mem *mem, struct nmx_mem_entry *entry)
 {
 	mem->n_withdrawn += !entry->withdrawn;
 	entry->withdrawn = true;
@@ -344,9 +231,9 @@ withdraw(struct nmx_mem *mem, struct entry *entry)
 static void
 hide_withdrawn(struct nmx_mem *mem)
 {
-	if (renew_view(mem) == 0)
+	if (nmx_mem_renew_view(mem) == 0)
 		return;
-	publish_view(mem, &empty_view);
+	nmx_mem_publish_view(mem, &nmx_mem_empty_view);
 	nmx_mem_mark_lost(&mem->guarded);
 }
 
@@ -354,7 +241,7 @@ int
 nmx_mem_unmap(struct nmx_mem *mem, struct nmx_range range)
 {
 	uint32_t at = find_entry(mem, range.start);
-	struct entry *entry;
+	struct nmx_mem_entry *entry;
 
 	if (at == mem->n_entries)
 		return -ENOENT;
@@ -372,7 +259,7 @@ nmx_mem_unmap_all(struct nmx_mem *mem)
 {
 	for (uint32_t i = 0; i < mem->n_entries; i++)
 		withdraw(mem, &mem->entries[i]);
-	publish_view(mem, &empty_view);
+	nmx_mem_publish_view(mem, &nmx_mem_empty_view);
 }
 
 bool
@@ -381,23 +268,12 @@ nmx_mem_needs_reclaim(const struct nmx_mem *mem)
 	return mem->n_withdrawn > 0 || mem->replaced != NULL;
 }
 
-static void
-free_replaced(struct nmx_mem *mem)
-{
-	while (mem->replaced != NULL) {
-		struct nmx_mem_view *view = mem->replaced;
-
-		mem->replaced = view->older;
-		free(view);
-	}
-}
-
 void
 nmx_mem_reclaim(struct nmx_mem *mem)
 {
 	uint32_t kept = 0;
 
-	free_replaced(mem);
+	nmx_mem_free_replaced(mem);
 	if (mem->n_withdrawn == 0)
 		return;
 	if (mem->n_withdrawn == mem->n_entries) {
@@ -408,7 +284,7 @@ nmx_mem_reclaim(struct nmx_mem *mem)
 		return;
 	}
 	for (uint32_t i = 0; i < mem->n_entries; i++) {
-		struct entry *entry = &mem->entries[i];
+		struct nmx_mem_entry *entry = &mem->entries[i];
 
 		if (!entry->withdrawn) {
 			mem->entries[kept++] = *entry;

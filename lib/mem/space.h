@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/** An address space's inner state; private to this folder. */
+
+#ifndef NMX_MEM_SPACE_H
+#define NMX_MEM_SPACE_H
+
+#include "file.h"
+#include "guard.h"
+#include "mem.h"
+#include "window.h"
+
+/** One accepted DMA_MAP. */
+struct nmx_mem_entry {
+	struct nmx_mem_map map;
+	struct nmx_mem_file file;
+	bool backed;    /* has a file, so it is laid into the windows */
+	bool withdrawn; /* in no view; waits for nmx_mem_reclaim() */
+};
+
+struct nmx_mem {
+	_Atomic(const struct nmx_mem_view *) view;
+	struct nmx_mem_view *replaced; /* views that data threads may still be reading */
+	uint64_t generation;           /* last one given */
+	struct nmx_mem_limits limits;
+	struct nmx_mem_guarded guarded;
+	struct nmx_mem_windows windows;
+	struct nmx_mem_entry *entries; /* sorted by start, not overlapping */
+	uint32_t n_entries, entries_room;
+	uint32_t n_withdrawn;
+	uint64_t n_bytes;    /* of backed entries */
+	uint32_t n_mappings; /* of the process, for backed entries */
+};
+
+/* view.c */
+
+/** Where nothing is mapped. Its generation 0 matches only a cache without a region. */
+extern const struct nmx_mem_view nmx_mem_empty_view;
+
+/** Show data threads a view; the one before goes at the next nmx_mem_reclaim(). */
+void nmx_mem_publish_view(struct nmx_mem *mem, const struct nmx_mem_view *view);
+
+/** Publish what the entries say now. @return 0; -ENOMEM */
+int nmx_mem_renew_view(struct nmx_mem *mem);
+
+/** Free the views that were replaced: nobody reads them any more. */
+void nmx_mem_free_replaced(struct nmx_mem *mem);
+
+#endif
