@@ -25,12 +25,26 @@ is_writable(int fd)
 	return seals < 0 || (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0;
 }
 
+/** True if the file has all pages that the slice touches. The sum doesn't wrap. */
+static bool
+has_pages(const struct stat *status, uint64_t offset, uint64_t size, uint64_t page_bytes)
+{
+	uint64_t start = offset & ~(page_bytes - 1);
+	uint64_t end = ((offset + size - 1) | (page_bytes - 1)) + 1;
+
+	return status->st_size >= 0 &&
+	       nmx_base_check_slice(offset, size, (uint64_t)status->st_size) &&
+	       nmx_base_check_slice(start, end - start, (uint64_t)status->st_size);
+}
+
 int
 nmx_mem_admit_file(
 	int fd, uint64_t offset, uint64_t size, bool write, struct nmx_mem_file *ret_file)
 {
+	uint64_t page_bytes = NMX_MEM_PAGE_BYTES;
 	struct stat status;
 	struct statfs fs;
+	bool writable;
 	int flags;
 
 	/* First of all: another file's own file system could make the next calls wait. */
@@ -40,13 +54,13 @@ nmx_mem_admit_file(
 	if (flags < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||
 		fstatfs(fd, &fs) != 0)
 		return -EINVAL;
-	if ((flags & O_ACCMODE) == O_WRONLY || (write && !is_writable(fd)))
+	writable = is_writable(fd);
+	if ((flags & O_ACCMODE) == O_WRONLY || (write && !writable))
 		return -EACCES;
-	if (status.st_size < 0 || !nmx_base_check_slice(offset, size, (uint64_t)status.st_size))
+	if (fs.f_type == HUGETLBFS_MAGIC)
+		page_bytes = (uint64_t)fs.f_bsize;
+	if (!has_pages(&status, offset, size, page_bytes))
 		return -EFAULT;
-	ret_file->device = status.st_dev;
-	ret_file->inode = status.st_ino;
-	ret_file->page_bytes = fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize
-							    : NMX_MEM_PAGE_BYTES;
+	*ret_file = (struct nmx_mem_file){ status.st_dev, status.st_ino, page_bytes, writable };
 	return 0;
 }

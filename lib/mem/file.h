@@ -16,13 +16,14 @@ struct nmx_mem_file {
 	dev_t device;
 	ino_t inode;
 	uint64_t page_bytes; /* the grain in which it can be mapped */
+	bool writable;       /* by the descriptor */
 };
 
 /**
- * Admit a file: a regular one on tmpfs or hugetlbfs (a memfd, /dev/shm, huge pages), as long as
- * claimed, open for what is asked. Anything else could block us (FUSE, network file systems) or be
- * no memory at all. Nothing here waits for a lock that the file's other holders can keep; so it
- * isn't sealed against shrinking either, and the guard is what answers for that.
+ * Admit a file: a regular one on tmpfs or hugetlbfs (a memfd, /dev/shm, huge pages), with all pages
+ * that the claim touches, open for what is asked. Anything else could block us (FUSE, network file
+ * systems) or be no memory at all. Nothing here waits for a lock that the file's other holders can
+ * keep; so it isn't sealed against shrinking either, and the guard is what answers for that.
  *
  * @param fd      hostile, not taken over
  * @param offset  bytes; offset + size doesn't wrap

@@ -39,9 +39,8 @@ nmx_mem_destroy(struct nmx_mem *mem)
 
 /* --- Maps --- */
 
-/** Index of the first entry that ends behind `start`; n_entries if none does. */
-static uint32_t
-find_entry(const struct nmx_mem *mem, uint64_t start)
+uint32_t
+nmx_mem_find_entry(const struct nmx_mem *mem, uint64_t start)
 {
 	uint32_t low = 0, high = mem->n_entries;
 
@@ -71,15 +70,6 @@ check_map(const struct nmx_mem_map *map, bool backed)
 				  nmx_base_check_slice(map->offset, map->range.size, INT64_MAX));
 }
 
-/** True if the window's arithmetic and the file's pages agree. */
-static bool
-check_grain(const struct nmx_mem_map *map, uint64_t page_bytes)
-{
-	return nmx_base_is_aligned(map->range.start - map->offset, page_bytes) &&
-	       nmx_base_is_aligned(map->range.start, page_bytes) &&
-	       nmx_base_is_aligned(map->range.size, page_bytes);
-}
-
 static bool
 is_same(const struct nmx_mem_entry *a, const struct nmx_mem_entry *b)
 {
@@ -104,7 +94,9 @@ judge_map(const struct nmx_mem_map *map, int fd, struct nmx_mem_entry *entry)
 		return 0;
 	ret = nmx_mem_admit_file(fd, map->offset, map->range.size,
 		(map->protection & NMX_MEM_WRITE) != 0, &entry->file);
-	if (ret == 0 && !check_grain(map, entry->file.page_bytes))
+	/* A page of the file has the same place in it as in the window. */
+	if (ret == 0 &&
+		!nmx_base_is_aligned(map->range.start - map->offset, entry->file.page_bytes))
 		ret = -EINVAL;
 	return ret;
 }
@@ -125,7 +117,7 @@ make_room(struct nmx_mem *mem)
 	return 0;
 }
 
-/** A piece, and the reservation that goes on behind it. */
+/** A piece, and the reservation that goes on behind it: a bound, where a page is shared. */
 static uint32_t
 count_mappings(const struct nmx_mem_entry *entry)
 {
@@ -158,21 +150,35 @@ remove_entry(struct nmx_mem *mem, uint32_t at)
 		(mem->n_entries - at) * sizeof(*mem->entries));
 }
 
+/** Lay those pages of its cover that aren't laid yet. */
+static int
+lay_pages(struct nmx_mem *mem, const struct nmx_mem_entry *entry, struct nmx_range pages, int fd)
+{
+	uint32_t protection = entry->map.protection;
+
+	if (entry->file.page_bytes > NMX_MEM_PAGE_BYTES)
+		protection = NMX_MEM_READ | (entry->file.writable ? NMX_MEM_WRITE : 0);
+	return nmx_mem_lay_file(&mem->windows, &mem->guarded, pages, fd,
+		entry->map.offset + (pages.start - entry->map.range.start), protection);
+}
+
 static int
 lay_entry(struct nmx_mem *mem, uint32_t at, const struct nmx_mem_entry *entry, int fd)
 {
+	struct nmx_range pages = { 0 };
 	int ret = make_room(mem);
 
-	if (ret == 0 && entry->backed)
-		ret = nmx_mem_lay_file(&mem->windows, &mem->guarded, entry->map.range, fd,
-			entry->map.offset, entry->map.protection);
+	if (ret == 0 && entry->backed) {
+		pages = nmx_mem_get_own_pages(mem, entry);
+		ret = lay_pages(mem, entry, pages, fd);
+	}
 	if (ret != 0)
 		return ret;
 	insert_entry(mem, at, entry);
 	ret = nmx_mem_renew_view(mem);
 	if (ret != 0) {
 		remove_entry(mem, at);
-		nmx_mem_clear_range(&mem->windows, entry->map.range);
+		nmx_mem_clear_range(&mem->windows, pages);
 	}
 	return ret;
 }
@@ -181,8 +187,10 @@ static int
 add_entry(struct nmx_mem *mem, uint32_t at, const struct nmx_mem_entry *entry, int fd)
 {
 	uint32_t n_mappings = count_mappings(entry);
-	int ret;
+	int ret = nmx_mem_check_cover(mem, at, entry);
 
+	if (ret != 0)
+		return ret;
 	if (mem->n_entries >= mem->limits.maps_max ||
 		(entry->backed && !nmx_base_check_slice(mem->n_bytes, entry->map.range.size,
 					  mem->limits.bytes_max)))
@@ -206,7 +214,7 @@ nmx_mem_map(struct nmx_mem *mem, const struct nmx_mem_map *map, int *fd)
 	if (ret == 0 && mem->n_withdrawn > 0)
 		ret = -EBUSY;
 	if (ret == 0) {
-		at = find_entry(mem, map->range.start);
+		at = nmx_mem_find_entry(mem, map->range.start);
 		if (at < mem->n_entries &&
 			nmx_base_overlaps_range(mem->entries[at].map.range, map->range))
 			ret = is_same(&mem->entries[at], &entry) ? 0 : -EEXIST;
@@ -240,7 +248,7 @@ hide_withdrawn(struct nmx_mem *mem)
 int
 nmx_mem_unmap(struct nmx_mem *mem, struct nmx_range range)
 {
-	uint32_t at = find_entry(mem, range.start);
+	uint32_t at = nmx_mem_find_entry(mem, range.start);
 	struct nmx_mem_entry *entry;
 
 	if (at == mem->n_entries)
@@ -283,13 +291,16 @@ nmx_mem_reclaim(struct nmx_mem *mem)
 		mem->n_bytes = mem->n_mappings = 0;
 		return;
 	}
+	for (uint32_t i = 0; i < mem->n_entries; i++)
+		if (mem->entries[i].backed && mem->entries[i].withdrawn)
+			nmx_mem_clear_range(
+				&mem->windows, nmx_mem_get_own_pages(mem, &mem->entries[i]));
 	for (uint32_t i = 0; i < mem->n_entries; i++) {
 		struct nmx_mem_entry *entry = &mem->entries[i];
 
 		if (!entry->withdrawn) {
 			mem->entries[kept++] = *entry;
 		} else if (entry->backed) {
-			nmx_mem_clear_range(&mem->windows, entry->map.range);
 			mem->n_bytes -= entry->map.range.size;
 			mem->n_mappings -= count_mappings(entry);
 			nmx_mem_give_mappings(count_mappings(entry));

@@ -11,7 +11,7 @@
  * address space is reserved for it; a map is then laid at the same place of the reservation. So
  * host = window's base + offset in the window, adjacent maps are adjacent here too, and a *region*
  * is a maximal run of adjacent maps of equal protection in one window. A range may cross maps, not
- * regions.
+ * regions. Maps of huge pages that begin or end inside a page share it (cover.c).
  *
  * What data threads use is a *view*: an immutable, sorted table of regions with a generation,
  * swapped by pointer. A thread takes the view inside its burst's bracket and may keep a pointer
@@ -103,8 +103,10 @@ void nmx_mem_destroy(struct nmx_mem *mem);
  * @param map  hostile
  * @param fd   the file, or -1: memory that can't be reached, remembered only so that it can be
  *             unmapped. Taken over, closed on every path
- * @return 0; -EINVAL range, offset, protection or kind of file; -EEXIST overlaps; -ENOSPC a limit;
- *         -EACCES file not writable; -EFAULT file too short; -ENOMEM; -EBUSY reclaim is due
+ * @return 0; -EINVAL range, offset, protection, kind of file, or address and offset don't agree
+ *         modulo the file's pages; -EEXIST overlaps, or a huge page of it holds something else
+ *         already; -ENOSPC a limit; -EACCES file not writable, or not as its huge page is; -EFAULT
+ *         file too short; -ENOMEM; -EBUSY reclaim is due
  */
 int nmx_mem_map(struct nmx_mem *mem, const struct nmx_mem_map *map, int *fd);
 

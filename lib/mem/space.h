@@ -34,6 +34,29 @@ struct nmx_mem {
 	uint32_t n_mappings; /* of the process, for backed entries */
 };
 
+/* mem.c */
+
+/** Index of the first entry that ends behind `start`; n_entries if none does. */
+uint32_t nmx_mem_find_entry(const struct nmx_mem *mem, uint64_t start);
+
+/* cover.c */
+
+/** The whole pages of its file that a map is in. */
+struct nmx_range nmx_mem_get_cover(const struct nmx_mem_entry *entry);
+
+/**
+ * Whether a map can be laid among the others.
+ *
+ * @param at  where in the entries it belongs; it isn't there yet
+ * @return 0; -EEXIST a huge page of it is laid with something else; -EACCES with a descriptor that
+ *         is writable where its own isn't, or the other way round
+ */
+int nmx_mem_check_cover(const struct nmx_mem *mem, uint32_t at, const struct nmx_mem_entry *entry);
+
+/** Its cover without the pages that maps touch which aren't withdrawn. Its own range is no such. */
+struct nmx_range nmx_mem_get_own_pages(
+	const struct nmx_mem *mem, const struct nmx_mem_entry *entry);
+
 /* view.c */
 
 /** Where nothing is mapped. Its generation 0 matches only a cache without a region. */

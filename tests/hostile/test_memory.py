@@ -121,7 +121,9 @@ def test_huge_pages_that_are_not_there(scene):
     size = 1 << 40
     file = d.make_file(size, os.MFD_HUGETLB)
     client.write(0x04, 0x6, region=7)
-    assert client.map(d.BASE, PAGE, fd=file) == EINVAL  # not a whole huge page
+    assert client.map(d.BASE + PAGE, PAGE, fd=file) == EINVAL  # elsewhere in the huge page
+    assert client.map(d.BASE + PAGE, PAGE, offset=PAGE, fd=file) == 0
+    assert client.map(d.BASE, PAGE, fd=client.spare) == EEXIST  # in the same huge page
     assert client.map(WINDOW, 1 << 30, fd=file) == 0
     os.close(file)
     client.write(d.STATUS, d.FEATURES_OK)
