@@ -268,8 +268,14 @@ class Vm:
         return self.rig.add(Program(argv, self.rig.log(f"{self.name}-{name}"), cwd, environment,
                                     start=self.spawn))
 
-    def testpmd(self, eal, args=(), ready=180, environment=None):
-        """Stock testpmd; eal: all of EAL's arguments."""
+    def testpmd(self, eal=(), args=(), bare=False, ready=120, environment=None):
+        """
+        Stock testpmd, its main lcore at the prompt and another that works; bare: with the caller's
+        arguments only.
+        """
+        if not bare:
+            eal = ["--lcores", f"1@0,2@{self.options['cpus'] - 1}", "--no-telemetry", *eal]
+            args = ["--total-num-mbufs=8192", *args]
         return self.rig.add(Testpmd(eal, args, self.rig.log(f"{self.name}-testpmd"), ready,
                                     environment, start=self.spawn))
 
