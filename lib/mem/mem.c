@@ -248,17 +248,19 @@ hide_withdrawn(struct nmx_mem *mem)
 int
 nmx_mem_unmap(struct nmx_mem *mem, struct nmx_range range)
 {
-	uint32_t at = nmx_mem_find_entry(mem, range.start);
-	struct nmx_mem_entry *entry;
+	const uint32_t first = nmx_mem_find_entry(mem, range.start);
+	uint32_t n = 0;
 
-	if (at == mem->n_entries)
-		return -ENOENT;
-	entry = &mem->entries[at];
-	if (entry->map.range.start != range.start || entry->map.range.size != range.size ||
-		entry->withdrawn)
-		return -ENOENT;
-	withdraw(mem, entry);
-	hide_withdrawn(mem);
+	while (first + n < mem->n_entries &&
+		nmx_base_overlaps_range(mem->entries[first + n].map.range, range)) {
+		if (!nmx_base_contains_range(range, mem->entries[first + n].map.range))
+			return -EINVAL;
+		n++;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		withdraw(mem, &mem->entries[first + i]);
+	if (n > 0)
+		hide_withdrawn(mem);
 	return 0;
 }
 
@@ -268,6 +270,12 @@ nmx_mem_unmap_all(struct nmx_mem *mem)
 	for (uint32_t i = 0; i < mem->n_entries; i++)
 		withdraw(mem, &mem->entries[i]);
 	nmx_mem_publish_view(mem, &nmx_mem_empty_view);
+}
+
+bool
+nmx_mem_has_withdrawn(const struct nmx_mem *mem)
+{
+	return mem->n_withdrawn > 0;
 }
 
 bool

@@ -111,9 +111,11 @@ void nmx_mem_destroy(struct nmx_mem *mem);
 int nmx_mem_map(struct nmx_mem *mem, const struct nmx_mem_map *map, int *fd);
 
 /**
- * Withdraw one map, exactly; first of two steps.
+ * Withdraw the maps in a range; first of two steps. A range without any is no mistake: a virtual
+ * IOMMU that is switched off, or gets another table, unmaps all there may have been.
  *
- * @return 0; -ENOENT no such map
+ * @param range  checked not to wrap
+ * @return 0; -EINVAL a map reaches beyond the range, and none is withdrawn
  */
 int nmx_mem_unmap(struct nmx_mem *mem, struct nmx_range range);
 
@@ -122,6 +124,9 @@ void nmx_mem_unmap_all(struct nmx_mem *mem);
 
 /** Second step: nobody can hold a view older than the present one, nor a pointer got from it. */
 void nmx_mem_reclaim(struct nmx_mem *mem);
+
+/** True if maps are withdrawn, and nmx_mem_reclaim() is due. */
+bool nmx_mem_has_withdrawn(const struct nmx_mem *mem);
 
 /** True if there is something for nmx_mem_reclaim(). */
 bool nmx_mem_needs_reclaim(const struct nmx_mem *mem);

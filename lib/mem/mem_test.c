@@ -209,10 +209,38 @@ bad_maps_are_refused(void **unused)
 	assert_int_equal(map(&c, 0x100000, 2 * PAGE, PAGE, RW), -EEXIST);
 	assert_int_equal(map(&c, 0x101000, PAGE, 0, RW), -EEXIST);
 	assert_int_equal(map(&c, 0xff000, 2 * PAGE, 0, RW), -EEXIST);
-	assert_int_equal(unmap(&c, 0x100000, PAGE), -ENOENT);
-	assert_int_equal(unmap(&c, 0x101000, PAGE), -ENOENT);
-	assert_int_equal(unmap(&c, 0x200000, PAGE), -ENOENT);
+	assert_int_equal(unmap(&c, 0x100000, PAGE), -EINVAL);
+	assert_int_equal(unmap(&c, 0x101000, PAGE), -EINVAL);
+	assert_int_equal(unmap(&c, 0, 0x101000), -EINVAL);
+	assert_int_equal(unmap(&c, 0x200000, PAGE), 0);
+	assert_int_equal(unmap(&c, 0, 0x100000), 0);
+	assert_int_equal(unmap(&c, 0x102000, UINT64_MAX - 0x102000), 0);
 	assert_int_equal(translate(&c, 0x100000, 2 * PAGE, RW, &at), 0);
+	stop_client(&c);
+}
+
+static void
+one_unmap_takes_all_maps_of_its_range(void **unused)
+{
+	struct client c;
+	uint8_t *at;
+
+	(void)unused;
+	start_client(&c, 8 * PAGE);
+	for (uint64_t i = 0; i < 4; i++)
+		assert_int_equal(map(&c, 0x100000 + 2 * i * PAGE, PAGE, i * PAGE, RW), 0);
+	/* A map that would be cut keeps its neighbours, too. */
+	assert_int_equal(map(&c, 0x110000, 2 * PAGE, 0, RW), 0);
+	assert_int_equal(unmap(&c, 0x100000, 0x11000), -EINVAL);
+	assert_int_equal(nmx_mem_count_maps(c.mem), 5);
+	assert_int_equal(unmap(&c, 0x102000, 4 * PAGE), 0);
+	assert_int_equal(nmx_mem_count_maps(c.mem), 3);
+	assert_int_equal(translate(&c, 0x100000, PAGE, RW, &at), 0);
+	assert_int_equal(translate(&c, 0x102000, PAGE, RW, &at), -EFAULT);
+	assert_int_equal(translate(&c, 0x106000, PAGE, RW, &at), 0);
+	assert_int_equal(unmap(&c, 0, UINT64_MAX), 0);
+	assert_int_equal(nmx_mem_count_maps(c.mem), 0);
+	assert_int_equal(unmap(&c, 0, UINT64_MAX), 0);
 	stop_client(&c);
 }
 
@@ -496,10 +524,14 @@ static void
 model_unmap(struct model *m, uint64_t base)
 {
 	uint32_t at = draw(MODEL_PAGES), n = 1 + draw(6);
-	bool exact = m->page[at] != 0 && m->start[at] == at && m->n_pages[at] == n;
+	bool cut = false;
 
-	assert_int_equal(unmap(&m->client, base + at * PAGE, n * PAGE), exact ? 0 : -ENOENT);
-	if (exact)
+	n = at + n > MODEL_PAGES ? MODEL_PAGES - at : n;
+	for (uint32_t i = at; i < at + n; i++)
+		cut = cut || (m->page[i] != 0 &&
+				     (m->start[i] < at || m->start[i] + m->n_pages[i] > at + n));
+	assert_int_equal(unmap(&m->client, base + at * PAGE, n * PAGE), cut ? -EINVAL : 0);
+	if (!cut)
 		memset(&m->page[at], 0, n * sizeof(m->page[0]));
 }
 
@@ -553,6 +585,7 @@ main(void)
 		cmocka_unit_test(adjacent_maps_are_one_region),
 		cmocka_unit_test(windows_are_borders_of_regions),
 		cmocka_unit_test(bad_maps_are_refused),
+		cmocka_unit_test(one_unmap_takes_all_maps_of_its_range),
 		cmocka_unit_test(limits_hold),
 		cmocka_unit_test(memory_without_a_file_is_known_but_not_reached),
 		cmocka_unit_test(only_memory_files_are_admitted),

@@ -87,7 +87,8 @@ struct nmx_vfu_device {
 struct nmx_vfu_handlers {
 	/** Map memory. Takes *fd over (-1: memory without a file) or leaves it to be closed. */
 	int (*map)(void *context, const struct nmx_vfu_map *map, int *fd);
-	/** Unmap one map, exactly; NULL: everything. May be LATER. 0 promises: no access any more.
+	/** Unmap all maps in a range; NULL: everything. May be LATER. 0 promises: no access any
+	 * more.
 	 */
 	int (*unmap)(void *context, const struct nmx_range *range);
 	int (*read_region)(void *context, const struct nmx_vfu_access *access, uint8_t *data);

@@ -210,10 +210,11 @@ class Scene:
 
     def end_attackers(self):
         for attacker in self.attackers:
-            attacker.close()
             if attacker in self.rig.programs:
                 attacker.kill()
                 self.rig.programs.remove(attacker)
+            else:
+                attacker.close()
         self.attackers = []
 
     def check(self):

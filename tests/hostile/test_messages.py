@@ -19,7 +19,7 @@ import driver as d
 import vfio_user as vu
 from scene import FULL
 
-EINVAL, ENOENT = 22, 2
+EINVAL = 22
 FDS_MAX = 16
 CLOSED = None
 
@@ -27,7 +27,7 @@ CLOSED = None
 MESSAGES = {
     "version": (vu.VERSION, struct.pack("<HH", 0, 0) + vu.CAPABILITIES, 0, 0, 0),
     "map": (vu.DMA_MAP, d.pack_map(d.SPARE + (1 << 20), d.PAGE), 1, 1, 0),
-    "unmap": (vu.DMA_UNMAP, d.pack_unmap(d.SPARE + (2 << 20), d.PAGE), 0, 1, ENOENT),
+    "unmap": (vu.DMA_UNMAP, d.pack_unmap(d.SPARE + (2 << 20), d.PAGE), 0, 1, 0),
     "info": (vu.GET_INFO, struct.pack("<IIII", 16, 0, 0, 0), 0, 0, 0),
     "region-info": (vu.GET_REGION_INFO, struct.pack("<IIIIQQ", 32, 0, 0, 0, 0, 0), 0, 0, 0),
     "doorbells": (vu.GET_IO_FDS, struct.pack("<IIII", 4096, 0, 0, 0), 0, 0, 0),

@@ -75,8 +75,8 @@ on_unmap(void *context, const struct nmx_range *range)
 		nmx_mem_unmap_all(port->mem);
 	else
 		ret = nmx_mem_unmap(port->mem, *range);
-	if (ret != 0)
-		return ret;
+	if (ret != 0 || !nmx_mem_has_withdrawn(port->mem))
+		return ret; /* or there was nothing */
 	nmx_guestport_check_rings(port);
 	nmx_vdev_check_memory(port->vdev);
 	if (nmx_guestport_has_rings(port))
