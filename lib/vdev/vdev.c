@@ -191,9 +191,10 @@ write_config(struct nmx_vdev *vdev, const struct nmx_vfu_access *access, const u
 
 	if (events.function_reset)
 		init_config(vdev);
-	if (events.function_reset || events.bus_master_cleared)
-		begin_reset(vdev);
-	return 0;
+	if (!events.function_reset && !events.bus_master_cleared)
+		return 0;
+	begin_reset(vdev);
+	return nmx_vdev_is_resetting(vdev) ? NMX_VFU_LATER : 0;
 }
 
 static bool

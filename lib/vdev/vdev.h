@@ -126,6 +126,12 @@ void nmx_vdev_describe(const struct nmx_vdev *vdev, struct nmx_vfu_device *ret_d
 
 /** A checked access of the client's. @return 0; -EINVAL no such region */
 int nmx_vdev_read(struct nmx_vdev *vdev, const struct nmx_vfu_access *access, uint8_t *data);
+
+/**
+ * @return as nmx_vdev_read(); NMX_VFU_LATER: a write to configuration space that resets, and the
+ *         reset isn't done; it is answered when RESETTING ends. Whoever clears bus mastering may
+ *         give the device's memory away as soon as that is answered
+ */
 int nmx_vdev_write(struct nmx_vdev *vdev, const struct nmx_vfu_access *access, const uint8_t *data);
 
 /** Reset as DEVICE_RESET and loss of the connection do: to power-on. True: done already. */

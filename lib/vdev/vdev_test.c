@@ -399,6 +399,29 @@ resets_last_until_the_backend_is_quiet(void **unused)
 	stop(&rig);
 }
 
+/** Answered at the end, unlike STATUS = 0. */
+static void
+configuration_waits_for_the_reset(void **unused)
+{
+	const struct nmx_vfu_access row[] = { { NMX_VFU_REGION_CONFIG, 2, COMMAND },
+		{ NMX_VFU_REGION_CONFIG, 2, 0x48 } };
+	const uint8_t data[2][2] = { { 2, 0 }, { 0, 0x80 } }; /* master off; function-level reset */
+	struct rig rig;
+
+	(void)unused;
+	start(&rig);
+	for (unsigned int i = 0; i < 2; i++) {
+		run(&rig);
+		rig.reset_later = true;
+		assert_int_equal(nmx_vdev_write(rig.vdev, &row[i], data[i]), NMX_VFU_LATER);
+		set_master(&rig, true);
+		assert_int_equal(nmx_vdev_write(rig.vdev, &row[i], data[i]), NMX_VFU_LATER);
+		nmx_vdev_finish_reset(rig.vdev);
+		rig.reset_later = false;
+	}
+	stop(&rig);
+}
+
 /** What was written, and what happened, while a reset was under way. */
 static void
 resets_during_a_reset_forget_again(void **unused)
@@ -757,6 +780,7 @@ main(void)
 		cmocka_unit_test(bad_control_areas_fail_the_device),
 		cmocka_unit_test(without_bus_mastering_nothing_runs),
 		cmocka_unit_test(resets_last_until_the_backend_is_quiet),
+		cmocka_unit_test(configuration_waits_for_the_reset),
 		cmocka_unit_test(resets_during_a_reset_forget_again),
 		cmocka_unit_test(information_matches_the_grant),
 		cmocka_unit_test(requests_are_answered_as_the_table_says),

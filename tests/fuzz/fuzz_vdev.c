@@ -102,15 +102,30 @@ is_region(uint32_t region)
 	       region == NMX_VFU_REGION_CONFIG;
 }
 
+/** What a write that has been made is to be answered. */
+static int
+expect_answer(const struct vdev_rig *rig, const struct nmx_vfu_access *access)
+{
+	const struct vdev_step *step = &rig->step;
+
+	if (!is_region(access->region))
+		return -EINVAL;
+	if (step->config_resets && !(step->has_reset && step->reset_is_done))
+		return NMX_VFU_LATER;
+	return 0;
+}
+
 static void
 write_region(struct vdev_rig *rig, const struct nmx_vfu_access *access, const uint8_t *data)
 {
+	int ret;
+
 	if (access->region == VDPDK_BAR_SIGNAL && !is_defined_write(rig, access->offset))
 		return;
 	vdev_begin_step(rig);
 	expect_write(rig, access, data);
-	FUZZ_CHECK(nmx_vdev_write(rig->vdev, access, data) ==
-		   (is_region(access->region) ? 0 : -EINVAL));
+	ret = nmx_vdev_write(rig->vdev, access, data);
+	FUZZ_CHECK(ret == expect_answer(rig, access));
 	vdev_model_takes_request(rig);
 	FUZZ_CHECK(rig->step.n_tx_doorbells == (rig->step.tx_doorbell != UINT32_MAX));
 	vdev_end_step(rig);

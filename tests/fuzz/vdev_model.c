@@ -178,7 +178,8 @@ vdev_model_writes_config(struct vdev_rig *rig, uint64_t offset, const uint8_t *d
 	}
 	if (resets)
 		vdev_model_powers_on(rig);
-	if (resets || (was_master && !(config[COMMAND] & COMMAND_MASTER)))
+	rig->step.config_resets = resets || (was_master && !(config[COMMAND] & COMMAND_MASTER));
+	if (rig->step.config_resets)
 		vdev_model_resets(rig);
 }
 
@@ -238,6 +239,7 @@ vdev_begin_step(struct vdev_rig *rig)
 	step->slot = NO_SLOT;
 	step->has_seq = step->has_line = step->has_body = false;
 	step->may_run = step->has_run = step->may_reset = step->has_reset = false;
+	step->config_resets = false;
 	step->is_answered = false;
 	step->config_size = 0;
 	step->tx_doorbell = UINT32_MAX;

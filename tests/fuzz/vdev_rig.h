@@ -75,6 +75,7 @@ struct vdev_step {
 	uint32_t config_start, config_size; /* what is to be compared of configuration space */
 	bool may_run, has_run;
 	bool may_reset, has_reset, reset_is_done;
+	bool config_resets;   /* a write to configuration space, which waits for the reset's end */
 	uint32_t tx_doorbell; /* the queue whose doorbell may ring, or UINT32_MAX */
 	uint32_t n_tx_doorbells;
 	uint32_t n_calls; /* of the backend for a request */

@@ -91,10 +91,21 @@ on_read_region(void *context, const struct nmx_vfu_access *access, uint8_t *data
 	return nmx_vdev_read(((struct nmx_guestport *)context)->vdev, access, data);
 }
 
+/** Park the present request until the device's reset is done. */
+static int
+park_reset(struct nmx_guestport *port)
+{
+	port->parked_grace = port->reset_grace;
+	return NMX_VFU_LATER;
+}
+
 static int
 on_write_region(void *context, const struct nmx_vfu_access *access, const uint8_t *data)
 {
-	return nmx_vdev_write(((struct nmx_guestport *)context)->vdev, access, data);
+	struct nmx_guestport *port = context;
+	int ret = nmx_vdev_write(port->vdev, access, data);
+
+	return ret == NMX_VFU_LATER ? park_reset(port) : ret;
 }
 
 static void
@@ -142,10 +153,7 @@ on_reset(void *context)
 {
 	struct nmx_guestport *port = context;
 
-	if (nmx_vdev_reset(port->vdev))
-		return 0;
-	port->parked_grace = port->reset_grace;
-	return NMX_VFU_LATER;
+	return nmx_vdev_reset(port->vdev) ? 0 : park_reset(port);
 }
 
 static uint32_t
