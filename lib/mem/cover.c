@@ -44,6 +44,8 @@ judge_neighbour(const struct nmx_mem_entry *entry, const struct nmx_mem_entry *n
 {
 	if (!nmx_base_overlaps_range(nmx_mem_get_cover(entry), nmx_mem_get_cover(neighbour)))
 		return 0;
+	if (neighbour->withdrawn)
+		return -EBUSY;
 	if (!is_same_file(entry, neighbour) ||
 		entry->map.range.start - entry->map.offset !=
 			neighbour->map.range.start - neighbour->map.offset)

@@ -32,6 +32,8 @@ nmx_mem_destroy(struct nmx_mem *mem)
 	if (mem == NULL)
 		return;
 	nmx_mem_unmap_all(mem);
+	nmx_mem_release_windows(&mem->retired);
+	mem->hidden = false;
 	nmx_mem_reclaim(mem);
 	free(mem->entries);
 	free(mem);
@@ -150,27 +152,26 @@ remove_entry(struct nmx_mem *mem, uint32_t at)
 		(mem->n_entries - at) * sizeof(*mem->entries));
 }
 
-/** Lay those pages of its cover that aren't laid yet. */
-static int
-lay_pages(struct nmx_mem *mem, const struct nmx_mem_entry *entry, struct nmx_range pages, int fd)
+uint32_t
+nmx_mem_get_laid_protection(const struct nmx_mem_entry *entry)
 {
-	uint32_t protection = entry->map.protection;
-
-	if (entry->file.page_bytes > NMX_MEM_PAGE_BYTES)
-		protection = NMX_MEM_READ | (entry->file.writable ? NMX_MEM_WRITE : 0);
-	return nmx_mem_lay_file(&mem->windows, &mem->guarded, pages, fd,
-		entry->map.offset + (pages.start - entry->map.range.start), protection);
+	if (entry->file.page_bytes == NMX_MEM_PAGE_BYTES)
+		return entry->map.protection;
+	return NMX_MEM_READ | (entry->file.writable ? NMX_MEM_WRITE : 0);
 }
 
 static int
-lay_entry(struct nmx_mem *mem, uint32_t at, const struct nmx_mem_entry *entry, int fd)
+lay_entry(struct nmx_mem *mem, uint32_t at, struct nmx_mem_entry *entry, int *fd)
 {
 	struct nmx_range pages = { 0 };
 	int ret = make_room(mem);
 
 	if (ret == 0 && entry->backed) {
 		pages = nmx_mem_get_own_pages(mem, entry);
-		ret = lay_pages(mem, entry, pages, fd);
+		/* Those of its cover that aren't laid yet. */
+		ret = nmx_mem_lay_file(&mem->windows, &mem->guarded, pages, *fd,
+			entry->map.offset + (pages.start - entry->map.range.start),
+			nmx_mem_get_laid_protection(entry));
 	}
 	if (ret != 0)
 		return ret;
@@ -179,12 +180,14 @@ lay_entry(struct nmx_mem *mem, uint32_t at, const struct nmx_mem_entry *entry, i
 	if (ret != 0) {
 		remove_entry(mem, at);
 		nmx_mem_clear_range(&mem->windows, pages);
+		return ret;
 	}
-	return ret;
+	nmx_mem_keep_file(mem, &mem->entries[at], fd);
+	return 0;
 }
 
 static int
-add_entry(struct nmx_mem *mem, uint32_t at, const struct nmx_mem_entry *entry, int fd)
+add_entry(struct nmx_mem *mem, uint32_t at, struct nmx_mem_entry *entry, int *fd)
 {
 	uint32_t n_mappings = count_mappings(entry);
 	int ret = nmx_mem_check_cover(mem, at, entry);
@@ -204,6 +207,15 @@ add_entry(struct nmx_mem *mem, uint32_t at, const struct nmx_mem_entry *entry, i
 	return ret;
 }
 
+/** A map upon another one. */
+static int
+judge_again(const struct nmx_mem_entry *present, const struct nmx_mem_entry *entry)
+{
+	if (present->withdrawn)
+		return -EBUSY;
+	return is_same(present, entry) ? 0 : -EEXIST;
+}
+
 int
 nmx_mem_map(struct nmx_mem *mem, const struct nmx_mem_map *map, int *fd)
 {
@@ -211,33 +223,34 @@ nmx_mem_map(struct nmx_mem *mem, const struct nmx_mem_map *map, int *fd)
 	int ret = judge_map(map, *fd, &entry);
 	uint32_t at = 0;
 
-	if (ret == 0 && mem->n_withdrawn > 0)
+	if (ret == 0 && nmx_mem_needs_wait(mem))
 		ret = -EBUSY;
 	if (ret == 0) {
 		at = nmx_mem_find_entry(mem, map->range.start);
 		if (at < mem->n_entries &&
 			nmx_base_overlaps_range(mem->entries[at].map.range, map->range))
-			ret = is_same(&mem->entries[at], &entry) ? 0 : -EEXIST;
+			ret = judge_again(&mem->entries[at], &entry);
 		else
-			ret = add_entry(mem, at, &entry, *fd);
+			ret = add_entry(mem, at, &entry, fd);
 	}
-	nmx_base_close_fd(fd);
+	if (ret != -EBUSY)
+		nmx_base_close_fd(fd);
 	return ret;
 }
 
-static void
-withdraw(struct nmx_mem *mem, struct nmx_mem_entry *entry)
+void
+nmx_mem_withdraw(struct nmx_mem *mem, struct nmx_mem_entry *entry)
 {
 	mem->n_withdrawn += !entry->withdrawn;
 	entry->withdrawn = true;
 }
 
 /**
- * Publish a view without what was withdrawn. That must not fail: without memory for a new view
+ * Publish a view of what isn't withdrawn. That must not fail: without memory for a new view
  * everything is withdrawn from sight, and the client's session ends as if its memory had vanished.
  */
 static void
-hide_withdrawn(struct nmx_mem *mem)
+show_present(struct nmx_mem *mem)
 {
 	if (nmx_mem_renew_view(mem) == 0)
 		return;
@@ -257,10 +270,14 @@ nmx_mem_unmap(struct nmx_mem *mem, struct nmx_range range)
 			return -EINVAL;
 		n++;
 	}
+	if (n == 0)
+		return 0;
 	for (uint32_t i = 0; i < n; i++)
-		withdraw(mem, &mem->entries[first + i]);
-	if (n > 0)
-		hide_withdrawn(mem);
+		nmx_mem_withdraw(mem, &mem->entries[first + i]);
+	if (mem->hidden)
+		nmx_mem_drop_withdrawn(mem);
+	else
+		show_present(mem);
 	return 0;
 }
 
@@ -268,8 +285,10 @@ void
 nmx_mem_unmap_all(struct nmx_mem *mem)
 {
 	for (uint32_t i = 0; i < mem->n_entries; i++)
-		withdraw(mem, &mem->entries[i]);
+		nmx_mem_withdraw(mem, &mem->entries[i]);
 	nmx_mem_publish_view(mem, &nmx_mem_empty_view);
+	if (mem->hidden)
+		nmx_mem_drop_withdrawn(mem);
 }
 
 bool
@@ -281,28 +300,44 @@ nmx_mem_has_withdrawn(const struct nmx_mem *mem)
 bool
 nmx_mem_needs_reclaim(const struct nmx_mem *mem)
 {
-	return mem->n_withdrawn > 0 || mem->replaced != NULL;
+	return mem->n_withdrawn > 0 || mem->replaced != NULL || mem->hidden;
+}
+
+bool
+nmx_mem_needs_wait(const struct nmx_mem *mem)
+{
+	return mem->n_withdrawn > mem->n_blanked;
+}
+
+/** Forget all entries with what is laid for them. */
+static void
+drop_all(struct nmx_mem *mem)
+{
+	nmx_mem_release_windows(&mem->windows);
+	nmx_mem_give_mappings(mem->n_mappings);
+	mem->n_entries = mem->n_withdrawn = mem->n_blanked = 0;
+	mem->n_bytes = mem->n_mappings = 0;
 }
 
 void
-nmx_mem_reclaim(struct nmx_mem *mem)
+nmx_mem_drop_withdrawn(struct nmx_mem *mem)
 {
+	bool all = mem->n_withdrawn == mem->n_entries;
 	uint32_t kept = 0;
 
-	nmx_mem_free_replaced(mem);
-	if (mem->n_withdrawn == 0)
-		return;
-	if (mem->n_withdrawn == mem->n_entries) {
-		nmx_mem_release_windows(&mem->windows);
-		nmx_mem_give_mappings(mem->n_mappings);
-		mem->n_entries = mem->n_withdrawn = 0;
-		mem->n_bytes = mem->n_mappings = 0;
+	for (uint32_t i = 0; i < mem->n_entries; i++) {
+		const struct nmx_mem_entry *entry = &mem->entries[i];
+
+		if (!entry->withdrawn)
+			continue;
+		nmx_mem_let_file_go(mem, entry);
+		if (entry->backed && !all)
+			nmx_mem_clear_range(&mem->windows, nmx_mem_get_own_pages(mem, entry));
+	}
+	if (all) {
+		drop_all(mem);
 		return;
 	}
-	for (uint32_t i = 0; i < mem->n_entries; i++)
-		if (mem->entries[i].backed && mem->entries[i].withdrawn)
-			nmx_mem_clear_range(
-				&mem->windows, nmx_mem_get_own_pages(mem, &mem->entries[i]));
 	for (uint32_t i = 0; i < mem->n_entries; i++) {
 		struct nmx_mem_entry *entry = &mem->entries[i];
 
@@ -315,7 +350,20 @@ nmx_mem_reclaim(struct nmx_mem *mem)
 		}
 	}
 	mem->n_entries = kept;
-	mem->n_withdrawn = 0;
+	mem->n_withdrawn = mem->n_blanked = 0;
+}
+
+void
+nmx_mem_reclaim(struct nmx_mem *mem)
+{
+	nmx_mem_free_replaced(mem);
+	if (mem->n_withdrawn > 0)
+		nmx_mem_drop_withdrawn(mem);
+	if (mem->hidden) {
+		nmx_mem_release_windows(&mem->retired);
+		mem->hidden = false;
+		show_present(mem);
+	}
 }
 
 bool

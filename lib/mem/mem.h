@@ -102,11 +102,11 @@ void nmx_mem_destroy(struct nmx_mem *mem);
  *
  * @param map  hostile
  * @param fd   the file, or -1: memory that can't be reached, remembered only so that it can be
- *             unmapped. Taken over, closed on every path
+ *             unmapped. Taken over on every path but -EBUSY
  * @return 0; -EINVAL range, offset, protection, kind of file, or address and offset don't agree
  *         modulo the file's pages; -EEXIST overlaps, or a huge page of it holds something else
  *         already; -ENOSPC a limit; -EACCES file not writable, or not as its huge page is; -EFAULT
- *         file too short; -ENOMEM; -EBUSY reclaim is due
+ *         file too short; -ENOMEM; -EBUSY what was withdrawn is in the way, until reclaim or revoke
  */
 int nmx_mem_map(struct nmx_mem *mem, const struct nmx_mem_map *map, int *fd);
 
@@ -121,6 +121,31 @@ int nmx_mem_unmap(struct nmx_mem *mem, struct nmx_range range);
 
 /** Withdraw all maps; first of two steps. */
 void nmx_mem_unmap_all(struct nmx_mem *mem);
+
+/** True if what was withdrawn can still be reached, until reclaim, blank or revoke. */
+bool nmx_mem_needs_wait(const struct nmx_mem *mem);
+
+/**
+ * By force: nobody reaches what is withdrawn any more. Who still holds a pointer to it reads zeroes
+ * and writes nowhere. nmx_mem_reclaim() follows as ever.
+ *
+ * @return 0; -EBUSY it shares a huge page with what stays, nothing is done: only nmx_mem_revoke()
+ *         helps; -errno perhaps done in part
+ */
+int nmx_mem_blank(struct nmx_mem *mem);
+
+/**
+ * By force: nobody reaches any of the memory any more, and the view is empty, until
+ * nmx_mem_reclaim() shows again what is mapped by then. In between maps come and go at once: there
+ * is nothing to wait for. What can't be kept that long (more files of huge pages than
+ * 64, no memory) is withdrawn, and the address space is lost.
+ *
+ * @return 0; -errno: some of it may be reached, and the address space is lost
+ */
+int nmx_mem_revoke(struct nmx_mem *mem);
+
+/** True from nmx_mem_revoke() to nmx_mem_reclaim(). */
+bool nmx_mem_is_revoked(const struct nmx_mem *mem);
 
 /** Second step: nobody can hold a view older than the present one, nor a pointer got from it. */
 void nmx_mem_reclaim(struct nmx_mem *mem);

@@ -12,12 +12,24 @@
 #include "mem.h"
 #include "window.h"
 
+/** Files of huge pages that are kept open for nmx_mem_revoke(), at most. */
+#define NMX_MEM_KEPT_MAX 64
+
 /** One accepted DMA_MAP. */
 struct nmx_mem_entry {
 	struct nmx_mem_map map;
 	struct nmx_mem_file file;
 	bool backed;    /* has a file, so it is laid into the windows */
+	bool kept;      /* its file is among those that are kept open */
 	bool withdrawn; /* in no view; waits for nmx_mem_reclaim() */
+	bool blanked;   /* withdrawn, and zero pages lie in its place */
+};
+
+/** An open file, for all entries of the same one. */
+struct nmx_mem_kept {
+	struct nmx_mem_file file;
+	int fd;
+	uint32_t n_entries; /* 0: free */
 };
 
 struct nmx_mem {
@@ -27,17 +39,37 @@ struct nmx_mem {
 	struct nmx_mem_limits limits;
 	struct nmx_mem_guarded guarded;
 	struct nmx_mem_windows windows;
-	struct nmx_mem_entry *entries; /* sorted by start, not overlapping */
+	struct nmx_mem_windows retired; /* full of zeroes, for who may still have a pointer there */
+	bool hidden;                    /* revoked: the view is empty whatever is mapped */
+	struct nmx_mem_entry *entries;  /* sorted by start, not overlapping */
 	uint32_t n_entries, entries_room;
-	uint32_t n_withdrawn;
+	uint32_t n_withdrawn, n_blanked;
 	uint64_t n_bytes;    /* of backed entries */
 	uint32_t n_mappings; /* of the process, for backed entries */
+	struct nmx_mem_kept kept[NMX_MEM_KEPT_MAX];
 };
 
 /* mem.c */
 
 /** Index of the first entry that ends behind `start`; n_entries if none does. */
 uint32_t nmx_mem_find_entry(const struct nmx_mem *mem, uint64_t start);
+
+/** Take an entry out of sight; the view is another matter. */
+void nmx_mem_withdraw(struct nmx_mem *mem, struct nmx_mem_entry *entry);
+
+/** Forget what is withdrawn, and clear its place. */
+void nmx_mem_drop_withdrawn(struct nmx_mem *mem);
+
+/** What a map's pages are to be laid with. */
+uint32_t nmx_mem_get_laid_protection(const struct nmx_mem_entry *entry);
+
+/* revoke.c */
+
+/** Keep the file of an entry open, if nmx_mem_revoke() will need it. Takes *fd over, perhaps. */
+void nmx_mem_keep_file(struct nmx_mem *mem, struct nmx_mem_entry *entry, int *fd);
+
+/** The entry goes: its file is closed with the last one. */
+void nmx_mem_let_file_go(struct nmx_mem *mem, const struct nmx_mem_entry *entry);
 
 /* cover.c */
 
@@ -49,7 +81,8 @@ struct nmx_range nmx_mem_get_cover(const struct nmx_mem_entry *entry);
  *
  * @param at  where in the entries it belongs; it isn't there yet
  * @return 0; -EEXIST a huge page of it is laid with something else; -EACCES with a descriptor that
- *         is writable where its own isn't, or the other way round
+ *         is writable where its own isn't, or the other way round; -EBUSY what lies there is
+ *         withdrawn
  */
 int nmx_mem_check_cover(const struct nmx_mem *mem, uint32_t at, const struct nmx_mem_entry *entry);
 
@@ -65,7 +98,7 @@ extern const struct nmx_mem_view nmx_mem_empty_view;
 /** Show data threads a view; the one before goes at the next nmx_mem_reclaim(). */
 void nmx_mem_publish_view(struct nmx_mem *mem, const struct nmx_mem_view *view);
 
-/** Publish what the entries say now. @return 0; -ENOMEM */
+/** Publish what the entries say now, unless all is hidden. @return 0; -ENOMEM */
 int nmx_mem_renew_view(struct nmx_mem *mem);
 
 /** Free the views that were replaced: nobody reads them any more. */

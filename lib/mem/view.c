@@ -57,6 +57,8 @@ nmx_mem_renew_view(struct nmx_mem *mem)
 	const size_t n = mem->n_entries + NMX_MEM_WINDOWS_MAX;
 	struct nmx_mem_view *view;
 
+	if (mem->hidden)
+		return 0;
 	view = calloc(1, sizeof(*view) + n * sizeof(view->regions[0]));
 	if (view == NULL)
 		return -ENOMEM;

@@ -107,6 +107,16 @@ open_window(struct nmx_mem_windows *windows, struct nmx_mem_guarded *owner, uint
 	return 0;
 }
 
+/** Guest memory belongs neither in our core dumps nor into a child. Both are refinements: a kernel
+ * that refuses one changes nothing of what a guest can do.
+ */
+static void
+keep_private(uint8_t *place, size_t size)
+{
+	(void)madvise(place, size, MADV_DONTDUMP);
+	(void)madvise(place, size, MADV_DONTFORK);
+}
+
 static int
 lay_piece(uint8_t *place, size_t size, int fd, uint64_t offset, uint32_t protection)
 {
@@ -114,11 +124,19 @@ lay_piece(uint8_t *place, size_t size, int fd, uint64_t offset, uint32_t protect
 
 	if (nmx_mem_map_untouched(place, size, access, MAP_SHARED | MAP_FIXED, fd, offset) == NULL)
 		return -errno;
-	/* Guest memory belongs neither in our core dumps nor into a child. Both are refinements:
-	 * a kernel that refuses one changes nothing of what a guest can do. */
-	(void)madvise(place, size, MADV_DONTDUMP);
-	(void)madvise(place, size, MADV_DONTFORK);
+	keep_private(place, size);
 	return 0;
+}
+
+static int
+open_windows(struct nmx_mem_windows *windows, struct nmx_mem_guarded *owner, struct nmx_range range)
+{
+	struct nmx_range piece;
+	int ret = 0;
+
+	while (ret == 0 && nmx_mem_take_piece(&range, &piece))
+		ret = open_window(windows, owner, piece.start >> NMX_MEM_WINDOW_LOG2);
+	return ret;
 }
 
 int
@@ -126,18 +144,74 @@ nmx_mem_lay_file(struct nmx_mem_windows *windows, struct nmx_mem_guarded *owner,
 	struct nmx_range range, int fd, uint64_t offset, uint32_t protection)
 {
 	struct nmx_range rest = range, piece;
-	int ret = 0;
+	int ret = open_windows(windows, owner, range);
 
-	while (ret == 0 && nmx_mem_take_piece(&rest, &piece))
-		ret = open_window(windows, owner, piece.start >> NMX_MEM_WINDOW_LOG2);
 	if (ret != 0)
 		return ret;
-	rest = range;
 	while (ret == 0 && nmx_mem_take_piece(&rest, &piece))
 		ret = lay_piece(nmx_mem_find_place(windows, piece.start), piece.size, fd,
 			offset + (piece.start - range.start), protection);
 	if (ret != 0)
 		nmx_mem_clear_range(windows, range);
+	return ret;
+}
+
+int
+nmx_mem_lay_copy(struct nmx_mem_windows *to, struct nmx_mem_guarded *owner,
+	const struct nmx_mem_windows *from, struct nmx_range range)
+{
+	struct nmx_range piece;
+	int ret = open_windows(to, owner, range);
+
+	while (ret == 0 && nmx_mem_take_piece(&range, &piece)) {
+		uint8_t *place = nmx_mem_find_place(to, piece.start);
+
+		/* Of a shared mapping, "nothing moved" means: once more. */
+		if (mremap(nmx_mem_find_place(from, piece.start), 0, piece.size,
+			    MREMAP_MAYMOVE | MREMAP_FIXED, place) == MAP_FAILED)
+			ret = -errno;
+		else
+			keep_private(place, piece.size);
+	}
+	return ret;
+}
+
+/** Made elsewhere and moved there, which is one step for all other threads. */
+static int
+lay_zero_piece(uint8_t *place, size_t size)
+{
+	void *zeroes = nmx_mem_map_untouched(NULL, size, PROT_NONE, RESERVE, -1, 0);
+	int ret;
+
+	if (zeroes == NULL)
+		return -errno;
+	if (mprotect(zeroes, size, PROT_READ | PROT_WRITE) == 0 &&
+		mremap(zeroes, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, place) != MAP_FAILED)
+		return 0;
+	ret = -errno;
+	munmap(zeroes, size);
+	return ret;
+}
+
+int
+nmx_mem_lay_zeroes(struct nmx_mem_windows *windows, struct nmx_range range)
+{
+	struct nmx_range piece;
+	int ret = 0;
+
+	while (ret == 0 && nmx_mem_take_piece(&range, &piece))
+		ret = lay_zero_piece(nmx_mem_find_place(windows, piece.start), piece.size);
+	return ret;
+}
+
+int
+nmx_mem_lay_zeroes_everywhere(struct nmx_mem_windows *windows)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; ret == 0 && i < NMX_MEM_WINDOWS_MAX; i++)
+		if (windows->window[i].base != NULL)
+			ret = lay_zero_piece(windows->window[i].base, NMX_MEM_WINDOW_BYTES);
 	return ret;
 }
 

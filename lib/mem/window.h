@@ -54,6 +54,27 @@ uint8_t *nmx_mem_find_place(const struct nmx_mem_windows *windows, uint64_t addr
 int nmx_mem_lay_file(struct nmx_mem_windows *windows, struct nmx_mem_guarded *owner,
 	struct nmx_range range, int fd, uint64_t offset, uint32_t protection);
 
+/**
+ * Lay in `to` what `from` has in a range, reserving windows as needed. Not huge pages: the kernel
+ * has no way to map those once more without their file.
+ *
+ * @return as nmx_mem_lay_file()
+ */
+int nmx_mem_lay_copy(struct nmx_mem_windows *to, struct nmx_mem_guarded *owner,
+	const struct nmx_mem_windows *from, struct nmx_range range);
+
+/**
+ * Lay zero pages of our own over a range. Whoever reads or writes there meanwhile meets either
+ * what was there or the zeroes, never nothing.
+ *
+ * @param range  aligned to the pages of what is laid there
+ * @return 0; -errno of mmap() or mremap(): perhaps only a part of it has them
+ */
+int nmx_mem_lay_zeroes(struct nmx_mem_windows *windows, struct nmx_range range);
+
+/** The same over all of each window. */
+int nmx_mem_lay_zeroes_everywhere(struct nmx_mem_windows *windows);
+
 /** Take what was laid over a range away again; the window stays reserved. */
 void nmx_mem_clear_range(struct nmx_mem_windows *windows, struct nmx_range range);
 
