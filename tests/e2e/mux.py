@@ -120,9 +120,15 @@ class Stations:
 
     def __init__(self, rig, vdevs, macs, streams, frames, window=4, seed=1, nice=0):
         # One file, so that a guest of many is a few maps.
-        argv = [STATIONS, *rig.eal("guest", vdevs), "--single-file-segments", "--", streams, frames, window, seed, *macs]
-        self.program = rig.program("stations", ["nice", "-n", str(nice), *map(str, argv)])
-        self.program.expect("ready", 60)
+        eal = [*rig.eal("guest", vdevs), "--single-file-segments"]
+        self.begin(lambda argv: rig.program("stations", ["nice", "-n", str(nice), *argv]), eal,
+                   streams, frames, window, seed, macs)
+
+    def begin(self, start, eal, *words):
+        """start: takes the command line, returns the program"""
+        *words, macs = words
+        self.program = start([*map(str, [STATIONS, *eal, "--", *words, *macs])])
+        self.program.expect("ready", 120)
 
     def go(self):
         self.program.send("go")
