@@ -104,7 +104,7 @@ class Program:
                 raise Failure(f"{self.argv[0]} doesn't end:\n" + self.tail())
             self.pump(0.05)
         self.drain()
-        self.process.close()
+        self.close()
         return self.process.returncode
 
     def kill(self):
@@ -112,6 +112,10 @@ class Program:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        self.close()
+
+    def close(self):
+        """Its terminal."""
         self.process.close()
 
     def freeze(self):
