@@ -23,7 +23,7 @@ e2e-asan: ## the same, not in `make test`, with plugins that have the address sa
 	@devtools/setup e2e-asan && tests/run e2e-asan
 
 vm: ## guests with a machine of their own, and real packets
-	@devtools/setup vm && tests/run vm
+	@devtools/setup vm && devtools/vm-parts >/dev/null && tests/run vm
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60)
 	@devtools/setup fuzz && tests/run fuzz
@@ -41,7 +41,8 @@ lint: ## format, layers, sizes, headers, forbidden tokens
 	@devtools/setup lint && devtools/lint
 
 test: ## all of these; the last line counts
-	@devtools/setup test && tests/run unit instructions asan tsan fuzz coverage e2e vm
+	@devtools/setup test && devtools/vm-parts >/dev/null && \
+		tests/run unit instructions asan tsan fuzz coverage e2e vm
 
 soak: ## the long tests in their full length (hours); results in docs/soak.csv
 	@devtools/setup soak && devtools/build obj && devtools/with-hugepages tests/soak

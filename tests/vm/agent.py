@@ -195,6 +195,8 @@ class Agent:
             self.do(line)
 
     def run(self):
+        # Behind whatever a reset has cut.
+        os.write(self.port, b"\n")
         self.tell(hello=PORT_NAME)
         while True:
             for fd, _ in self.poll.poll():

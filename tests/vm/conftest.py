@@ -14,11 +14,13 @@ class VmRig(Rig):
         super().__init__(plugins, logs)
         self.vms = []
 
-    def vm(self, *sockets, name=None, **options):
-        """A guest with a NIC for each of these sockets of the rig's; see Vm."""
+    def vm(self, *sockets, name=None, boot=True, **options):
+        """
+        A guest with a NIC for each of these sockets of the rig's; see Vm. boot: wait until it is up.
+        """
         vm = Vm(self, name or f"vm{len(self.vms)}", map(self.path, sockets), **options)
         self.vms.append(vm)
-        vm.power_on()
+        (vm.power_on if boot else vm.launch)()
         return vm
 
     def clean_up(self):

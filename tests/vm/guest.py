@@ -3,7 +3,6 @@
 
 import base64
 import json
-import os
 import select
 import signal
 import time
@@ -119,7 +118,7 @@ class Agent:
 class GuestProcess:
     """A process in the guest, with the methods of process.LocalProcess."""
 
-    def __init__(self, agent, argv, cwd, environment, terminal=True):
+    def __init__(self, agent, argv, cwd, environment, terminal=True, seconds=ANSWER_S):
         self.agent = agent
         self.number = agent.next_number()
         self.pid = None
@@ -128,10 +127,10 @@ class GuestProcess:
         self.closed = False
         self.error = None
         agent.processes[self.number] = self
-        # What can't be inherited from this machine is the agent's.
         agent.tell(op="spawn", id=self.number, argv=[str(word) for word in argv], cwd=cwd,
                    environment=environment, terminal=terminal)
-        agent.wait(lambda: self.pid or self.error or self.returncode, f"start of {argv[0]}")
+        agent.wait(lambda: self.pid or self.error or self.returncode, f"start of {argv[0]}",
+                   seconds)
         if self.error:
             del agent.processes[self.number]
             raise FileNotFoundError(f"in the guest: {self.error}")
@@ -199,9 +198,9 @@ class Result:
 
 def run(agent, argv, seconds, cwd=None, environment=None):
     """Run a command in the guest to its end; if that isn't in time, it and its children are ended."""
-    process = GuestProcess(agent, argv, cwd, environment or {}, terminal=False)
-    said = b""
     deadline = time.monotonic() + seconds
+    process = GuestProcess(agent, argv, cwd, environment or {}, terminal=False, seconds=seconds)
+    said = b""
     while process.poll() is None or not process.closed:
         if time.monotonic() > deadline:
             process.send_signal(signal.SIGKILL, group=True)
@@ -213,7 +212,3 @@ def run(agent, argv, seconds, cwd=None, environment=None):
     del agent.processes[process.number]
     return Result(process.returncode, said.decode(errors="replace"))
 
-
-def remove_socket(path):
-    if os.path.exists(path):
-        os.unlink(path)

@@ -10,6 +10,7 @@ NAME.qemu (QEMU's own), NAME.trace; sockets NAME.agent and NAME.qmp.
 Everything is bounded: a guest that hangs raises Failure with the console's end.
 """
 
+import base64
 import functools
 import json
 import os
@@ -143,26 +144,34 @@ class Vm:
 
     def power_on(self):
         """QEMU, and the guest up to its agent."""
-        listeners = []
-        for kind in ("agent", "qmp"):
-            path = f"{self.rig.path(self.name)}.{kind}"
-            guest.remove_socket(path)
-            listener = socket.socket(socket.AF_UNIX)
-            listener.bind(path)
-            listener.listen(1)
-            listener.settimeout(0.1)
-            listeners.append(listener)
+        begin = time.monotonic()
+        self.launch()
+        self.wait_booted()
+        self.boot_s = time.monotonic() - begin
+
+    def launch(self):
+        """QEMU, with its devices; the guest only begins to boot."""
+        listeners = [self.listen(kind) for kind in ("agent", "qmp")]
         argv = [f"{ROOT}/tests/vm/launch", self.parts["qemu"], *self.list_binds(), "--",
                 *self.machine_args(), *self.device_args(), *self.kernel_args()]
-        begin = time.monotonic()
         with open(f"{self.rig.logs}/{self.name}.qemu", "ab") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             start_new_session=True)
         agent, qmp = [self.accept(listener) for listener in listeners]
         self.agent = Agent(agent, self.explain)
+        # It greets when all devices are there.
         self.qmp = Qmp(qmp, self.explain)
-        self.wait_booted()
-        self.boot_s = time.monotonic() - begin
+
+    def listen(self, kind):
+        """For a connection of QEMU's."""
+        path = f"{self.rig.path(self.name)}.{kind}"
+        if os.path.exists(path):
+            os.unlink(path)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(1)
+        listener.settimeout(0.1)
+        return listener
 
     def accept(self, listener):
         """QEMU's connection; it makes all of them as soon as it starts."""
@@ -187,19 +196,23 @@ class Vm:
 
     def reboot(self):
         """The guest resets its machine by itself, at once."""
-        self.agent.tell(op="store", id=self.agent.next_number(), path="/proc/sysrq-trigger",
-                        data="Yg==")  # "b"
         since = len(self.qmp.events)
-        self.qmp.wait_event("RESET", since - 1 if since else 0)
+        self.press_sysrq("b")
+        self.qmp.wait_event("RESET", since)
         self.agent.forget()
         self.wait_booted()
 
     def panic(self):
         """The guest's kernel panics, and hangs."""
-        self.agent.tell(op="store", id=self.agent.next_number(), path="/proc/sysrq-trigger",
-                        data="Yw==")  # "c"
+        self.press_sysrq("c")
         wait_until(lambda: "Kernel panic" in self.read_console(), "the guest to panic", 30)
         self.agent.forget()
+
+    def press_sysrq(self, key):
+        """There may be nobody left to answer."""
+        data = base64.b64encode(key.encode()).decode()
+        self.agent.tell(op="store", id=self.agent.next_number(), path="/proc/sysrq-trigger",
+                        data=data)
 
     def kill(self):
         """kill -9 to QEMU, and gone."""
