@@ -56,6 +56,7 @@ class Vm:
         root        "host", or "trixie": Debian 13 with DPDK 24.11
         shares      more folders that the guest sees where they are here, read-only
         qemu        more arguments for QEMU
+        machine     QEMU's arguments for machine and memory, instead of the bench's
         append      more words for the kernel's command line
         trace       patterns of QEMU's trace events, which go to NAME.trace
         nic         more properties of the NICs, a dictionary
@@ -64,7 +65,7 @@ class Vm:
         self.name = name
         self.nics = list(nics)
         self.options = {"memory": 768, "hugepages": 128, "cpus": 1, "ports": len(self.nics),
-                        "iommu": True, "huge": False, "root": "host", "shares": (), "qemu": (),
+                        "iommu": True, "huge": False, "root": "host", "shares": (), "qemu": (), "machine": (),
                         "append": "", "trace": (), "nic": {}}
         unknown = options.keys() - self.options.keys()
         assert not unknown, unknown
@@ -102,6 +103,8 @@ class Vm:
                 "-append", " ".join([*words, self.options["append"]]).strip()]
 
     def machine_args(self):
+        if self.options["machine"]:
+            return list(self.options["machine"])
         memory = f"{self.options['memory']}M"
         huge = ",hugetlb=on,hugetlbsize=2M,prealloc=on" if self.options["huge"] else ""
         args = ["-machine", "q35,kernel-irqchip=split,memory-backend=ram0",
