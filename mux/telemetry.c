@@ -127,6 +127,7 @@ add_port(struct rte_tel_data *data, const struct nmx_guestport *port)
 	rte_tel_data_add_dict_u64(data, "refused_requests", counters.refused_requests);
 	rte_tel_data_add_dict_u64(data, "ignored_writes", counters.ignored_writes);
 	rte_tel_data_add_dict_u64(data, "ignored_doorbells", counters.ignored_doorbells);
+	rte_tel_data_add_dict_u64(data, "forced_answers", counters.forced_answers);
 }
 
 static void

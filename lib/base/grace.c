@@ -54,3 +54,13 @@ nmx_base_advance_grace(struct nmx_grace *grace)
 		grace->completed = grace->started;
 	}
 }
+
+uint32_t
+nmx_base_find_open_bracket(const struct nmx_grace *grace)
+{
+	uint32_t i = 0;
+
+	while (i < grace->n && nmx_base_is_bracket_quiet(grace->brackets[i], grace->seen[i]))
+		i++;
+	return i;
+}

@@ -55,4 +55,7 @@ nmx_base_is_grace_over(const struct nmx_grace *grace, uint64_t number)
 	return grace->completed >= number;
 }
 
+/** A bracket that the present period waits for: its index; n if there is none. */
+uint32_t nmx_base_find_open_bracket(const struct nmx_grace *grace);
+
 #endif

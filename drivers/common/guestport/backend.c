@@ -109,13 +109,19 @@ nmx_guestport_signal_vector(struct nmx_guestport *port, uint16_t vector)
 		nmx_guestport_send_signal(fd);
 }
 
-static void
-on_signal(void *context, uint16_t vector)
+void
+nmx_guestport_signal_own_vector(struct nmx_guestport *port, uint16_t vector)
 {
-	int fd = get_vector(context, vector);
+	int fd = get_vector(port, vector);
 
 	if (fd >= 0)
 		nmx_guestport_send_own_signal(fd);
+}
+
+static void
+on_signal(void *context, uint16_t vector)
+{
+	nmx_guestport_signal_own_vector(context, vector);
 }
 
 /** Late signals are this late. */
@@ -135,7 +141,7 @@ nmx_guestport_pay_signals(struct nmx_guestport *port, uint64_t now_ns)
 	atomic_store(&port->owes_signals, false);
 	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
 		if (atomic_exchange(&port->to_guest[i].owes_signal, false))
-			on_signal(port, VDPDK_VECTOR_RX(i));
+			nmx_guestport_signal_own_vector(port, VDPDK_VECTOR_RX(i));
 }
 
 static void

@@ -111,8 +111,7 @@ allocate_port(const struct nmx_guestport_config *config)
 	port->link_changed = config->link_changed;
 	port->context = config->context;
 	port->connection = port->lost_fd = port->listener.fd = -1;
-	for (uint32_t i = 0; i < VECTORS_MAX; i++)
-		atomic_init(&port->vectors[i], -1);
+	nmx_guestport_init_vectors(port);
 	atomic_init(&port->to_guest_bytes_max, NMX_MTU_DEFAULT + NMX_FRAME_OVERHEAD_BYTES);
 	atomic_init(&port->from_guest_bytes_max, NMX_MTU_DEFAULT + NMX_FRAME_OVERHEAD_BYTES);
 	return port;
@@ -317,5 +316,6 @@ nmx_guestport_get_counters(
 	ret_counters->refused_requests = device->refused_requests;
 	ret_counters->ignored_writes = device->ignored_writes;
 	ret_counters->ignored_doorbells = device->ignored_doorbells;
+	ret_counters->forced_answers = port->forced_answers;
 	nmx_control_unlock();
 }

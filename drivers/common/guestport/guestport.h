@@ -96,6 +96,7 @@ struct nmx_guestport_counters {
 	uint64_t faults;   /* queues stopped for what the guest did */
 	uint64_t requests, refused_requests;
 	uint64_t ignored_writes, ignored_doorbells;
+	uint64_t forced_answers; /* requests that a hanging data thread would have kept waiting */
 };
 
 /**

@@ -56,6 +56,13 @@ extern int nmx_guestport_logtype;
 
 struct nmx_guestport;
 
+/** What the parked request is. */
+enum parked {
+	PARKED_UNMAP,
+	PARKED_VECTORS,
+	PARKED_RESET,
+};
+
 /** One run of a queue. */
 struct guest_ring {
 	/* Data thread's, while active. */
@@ -147,7 +154,7 @@ struct nmx_guestport {
 	struct nmx_grace grace;
 	const struct nmx_bracket *brackets[2 * QUEUES_MAX];
 	uint32_t brackets_seen[2 * QUEUES_MAX];
-	uint64_t sessions, faults;
+	uint64_t sessions, faults, forced_answers;
 	struct nmx_rate log_lines; /* in ns */
 
 	/* Of the session. */
@@ -162,8 +169,16 @@ struct nmx_guestport {
 	uint64_t reclaim_grace; /* when withdrawn memory may go */
 	uint64_t vector_grace;  /* when old vectors may be closed */
 	uint64_t parked_grace;  /* when the parked request is answered */
-	int old_vectors[VECTORS_MAX];
-	unsigned int n_old_vectors;
+	enum parked parked;
+	int old_vectors[VECTORS_MAX];       /* numbers of vectors that are disconnected; -1 */
+	bool replaced_vectors[VECTORS_MAX]; /* by others, in this grace period */
+	bool owes_replaced;                 /* they are signalled at its end */
+
+	/* For hang.c. */
+	uint64_t turn_ns;           /* of the last look */
+	uint64_t period, period_ns; /* the present grace period, and its age */
+	uint64_t parked_ns;         /* age of the parked request */
+	uint64_t told_period;       /* that has a line in the log */
 };
 
 /* ring.c: runs of queues. Control. */
@@ -203,12 +218,41 @@ uint64_t nmx_guestport_get_deadline_ns(const struct nmx_guestport *port);
 /** Serve a client whose deadline is over. */
 void nmx_guestport_meet_deadline(struct nmx_guestport *port, uint64_t now_ns);
 
+/* hang.c: data threads that stay inside a burst. Control. */
+
+/** Once a turn in which something waits for data threads. */
+void nmx_guestport_count_wait(struct nmx_guestport *port, uint64_t now_ns);
+/** True if the parked request has waited long enough. */
+bool nmx_guestport_is_overdue(const struct nmx_guestport *port);
+/** Answer it, after having made true what that promises. @return false: it couldn't be */
+bool nmx_guestport_force_answer(struct nmx_guestport *port);
+/** Take all memory away from data threads, by force; a running device fails. @return 0; -errno */
+int nmx_guestport_revoke_memory(struct nmx_guestport *port);
+
+/* vectors.c: the guest's eventfds. Control. */
+
+void nmx_guestport_init_vectors(struct nmx_guestport *port);
+/**
+ * Connect vectors to eventfds, or with NULL disconnect them.
+ *
+ * @param fds  those taken over are -1 afterwards
+ * @return 1: bursts may still be signalling what was connected before; 0; -errno
+ */
+int nmx_guestport_swap_vectors(
+	struct nmx_guestport *port, uint32_t start, uint32_t count, int *fds);
+/** No burst signals what was connected before. */
+void nmx_guestport_settle_vectors(struct nmx_guestport *port);
+/** No burst signals anything. */
+void nmx_guestport_close_vectors(struct nmx_guestport *port);
+
 /* backend.c: what the device asks of the port. */
 
 extern const struct nmx_vdev_backend nmx_guestport_backend;
 
 /** Signal a vector, if connected. Data thread, inside its bracket. */
 void nmx_guestport_signal_vector(struct nmx_guestport *port, uint16_t vector);
+/** The same of the control thread's. */
+void nmx_guestport_signal_own_vector(struct nmx_guestport *port, uint16_t vector);
 /** Send what data threads owe, once it is due. Control. */
 void nmx_guestport_pay_signals(struct nmx_guestport *port, uint64_t now_ns);
 

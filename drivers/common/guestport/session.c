@@ -10,9 +10,10 @@
  *   IDLE --accept--> SERVED --end of file, breach, lost memory--> ENDING --grace--> IDLE
  *
  * A request that takes something away from data threads (memory, vectors, the whole device) is
- * parked until the grace period that covers it is over, and answered then. Nothing is unmapped,
- * closed or freed before. The connection's own end is such an answer, too: whoever reads the end of
- * file, or finds the process gone, knows that nobody here reaches the memory any more.
+ * parked until the grace period that covers it is over, and answered then, or by force if that
+ * takes too long (hang.c). Nothing is unmapped, closed or freed before. The connection's own end is
+ * such an answer, too: whoever reads the end of file, or finds the process gone, knows that nobody
+ * here reaches the memory any more.
  *
  * The next client waits in the listener's queue while a session is ending, and while something that
  * a client sent is still being closed: a client can make that last, for its own port only.
@@ -42,12 +43,13 @@
 
 /* --- Requests --- */
 
-/** Park the present request until all bursts that run now are over. */
+/** Park the present request until a grace period is over. */
 static int
-park(struct nmx_guestport *port, uint64_t *grace)
+park(struct nmx_guestport *port, enum parked what, uint64_t grace)
 {
-	*grace = nmx_base_ask_grace(&port->grace);
-	port->parked_grace = *grace;
+	port->parked = what;
+	port->parked_grace = grace;
+	port->parked_ns = 0;
 	return NMX_VFU_LATER;
 }
 
@@ -58,9 +60,12 @@ on_map(void *context, const struct nmx_vfu_map *map, int *fd)
 	const struct nmx_mem_map wanted = { map->range, map->offset, map->protection };
 	int ret = nmx_mem_map(port->mem, &wanted, fd);
 
+	if (ret == -EBUSY && nmx_guestport_revoke_memory(port) == 0)
+		/* Where force has laid zeroes is no place for anything, but in other windows. */
+		ret = nmx_mem_map(port->mem, &wanted, fd);
 	if (!nmx_guestport_has_rings(port))
 		nmx_mem_reclaim(port->mem);
-	else if (nmx_mem_needs_reclaim(port->mem))
+	else if (nmx_mem_needs_reclaim(port->mem) && !nmx_mem_is_revoked(port->mem))
 		port->reclaim_grace = nmx_base_ask_grace(&port->grace);
 	return ret;
 }
@@ -76,13 +81,16 @@ on_unmap(void *context, const struct nmx_range *range)
 	else
 		ret = nmx_mem_unmap(port->mem, *range);
 	if (ret != 0 || !nmx_mem_has_withdrawn(port->mem))
-		return ret; /* or there was nothing */
+		return ret; /* or there was nothing, or it went at once */
+	if (!nmx_guestport_has_rings(port)) {
+		nmx_vdev_check_memory(port->vdev);
+		nmx_mem_reclaim(port->mem);
+		return 0;
+	}
 	nmx_guestport_check_rings(port);
 	nmx_vdev_check_memory(port->vdev);
-	if (nmx_guestport_has_rings(port))
-		return park(port, &port->reclaim_grace);
-	nmx_mem_reclaim(port->mem);
-	return 0;
+	port->reclaim_grace = nmx_base_ask_grace(&port->grace);
+	return park(port, PARKED_UNMAP, port->reclaim_grace);
 }
 
 static int
@@ -95,8 +103,7 @@ on_read_region(void *context, const struct nmx_vfu_access *access, uint8_t *data
 static int
 park_reset(struct nmx_guestport *port)
 {
-	port->parked_grace = port->reset_grace;
-	return NMX_VFU_LATER;
+	return park(port, PARKED_RESET, port->reset_grace);
 }
 
 static int
@@ -108,36 +115,22 @@ on_write_region(void *context, const struct nmx_vfu_access *access, const uint8_
 	return ret == NMX_VFU_LATER ? park_reset(port) : ret;
 }
 
-static void
-close_old_vectors(struct nmx_guestport *port)
-{
-	nmx_base_close_fds(port->old_vectors, port->n_old_vectors);
-	port->n_old_vectors = 0;
-}
-
-/** Put a descriptor or -1 in a vector's place; what was there waits for the grace period. */
-static void
-swap_vector(struct nmx_guestport *port, uint32_t vector, int fd)
-{
-	int old = atomic_exchange_explicit(&port->vectors[vector], fd, memory_order_acq_rel);
-
-	if (old >= 0)
-		port->old_vectors[port->n_old_vectors++] = old;
-}
-
 static int
 on_connect_vectors(void *context, uint32_t index, uint32_t start, uint32_t count, int *fds)
 {
 	struct nmx_guestport *port = context;
+	int ret;
 
 	if (index != NMX_VFU_IRQ_MSIX)
 		return 0; /* errors and requests to go: never signalled */
-	for (uint32_t i = 0; i < count; i++)
-		swap_vector(port, start + i, fds == NULL ? -1 : nmx_base_take_fd(&fds[i]));
-	if (port->n_old_vectors > 0 && nmx_guestport_has_rings(port))
-		return park(port, &port->vector_grace);
-	close_old_vectors(port);
-	return 0;
+	ret = nmx_guestport_swap_vectors(port, start, count, fds);
+	if (ret > 0 && nmx_guestport_has_rings(port)) {
+		port->vector_grace = nmx_base_ask_grace(&port->grace);
+		return park(port, PARKED_VECTORS, port->vector_grace);
+	}
+	if (!nmx_guestport_has_rings(port))
+		nmx_guestport_settle_vectors(port);
+	return ret < 0 ? ret : 0;
 }
 
 static int
@@ -223,12 +216,7 @@ clean_up(struct nmx_guestport *port)
 	nmx_vdev_attach(port->vdev, NULL);
 	nmx_mem_destroy(port->mem);
 	port->mem = NULL;
-	close_old_vectors(port);
-	for (uint32_t i = 0; i < VECTORS_MAX; i++) {
-		int fd = atomic_exchange(&port->vectors[i], -1);
-
-		nmx_base_close_fd(&fd);
-	}
+	nmx_guestport_close_vectors(port);
 	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
 		close_doorbell(&port->from_guest[i]);
 	n = nmx_vfu_destroy_server(port->server, left);
@@ -411,24 +399,38 @@ has_pending(const struct nmx_guestport *port)
 	return !nmx_base_is_grace_idle(&port->grace) || atomic_load(&port->has_fault);
 }
 
+/** Answer the parked request, if the time has come. @return true: there may be another one now */
+static bool
+advance_parked(struct nmx_guestport *port)
+{
+	if (port->server == NULL)
+		return false;
+	if (take_grace(port, &port->parked_grace)) {
+		nmx_vfu_answer(port->server, 0);
+		return true;
+	}
+	return nmx_guestport_is_overdue(port) && nmx_guestport_force_answer(port);
+}
+
 /** Go on with what waits for data threads. */
 static void
 advance_grace(struct nmx_guestport *port, uint64_t now_ns)
 {
 	nmx_base_advance_grace(&port->grace);
+	nmx_guestport_count_wait(port, now_ns);
 	nmx_guestport_report_faults(port);
 	nmx_guestport_advance_rings(port);
-	if (take_grace(port, &port->reset_grace))
-		nmx_vdev_finish_reset(port->vdev);
+	/* Before the reset: a device that can be started needs its memory. */
 	if (take_grace(port, &port->reclaim_grace))
 		nmx_mem_reclaim(port->mem);
+	if (take_grace(port, &port->reset_grace))
+		nmx_vdev_finish_reset(port->vdev);
 	if (take_grace(port, &port->vector_grace))
-		close_old_vectors(port);
+		nmx_guestport_settle_vectors(port);
 	if (port->ending) {
 		if (!nmx_vdev_is_resetting(port->vdev) && nmx_base_is_grace_idle(&port->grace))
 			clean_up(port);
-	} else if (take_grace(port, &port->parked_grace) && port->server != NULL) {
-		nmx_vfu_answer(port->server, 0);
+	} else if (advance_parked(port)) {
 		nmx_guestport_serve(port, now_ns);
 	}
 }

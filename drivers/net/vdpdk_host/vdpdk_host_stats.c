@@ -147,6 +147,7 @@ static const struct counter port_names[] = {
 	PORT("requests_refused", refused_requests),
 	PORT("writes_ignored", ignored_writes),
 	PORT("doorbells_ignored", ignored_doorbells),
+	PORT("answers_forced", forced_answers),
 };
 
 #define N_XSTATS (RTE_DIM(to_names) + RTE_DIM(from_names) + RTE_DIM(port_names))
