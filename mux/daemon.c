@@ -66,9 +66,12 @@ find_guest(const struct guests *guests, const char *name)
 	return NULL;
 }
 
+/** All at once: each may take a second to leave. */
 static void
 destroy_guests(struct guests *guests)
 {
+	for (uint32_t i = 0; i < guests->n; i++)
+		nmx_guestport_begin_destroy(guests->all[i]->port);
 	for (uint32_t i = 0; i < guests->n; i++)
 		nmx_mux_destroy_guest(guests->all[i]);
 	guests->n = 0;

@@ -3,6 +3,7 @@
  */
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -242,6 +243,29 @@ discarding_does_not_wait(void **unused)
 	nmx_base_close_fd(&peer);
 }
 
+static void
+connections_end_with_end_of_file(void **unused)
+{
+	static char bytes[100000];
+	struct nmx_bin *bin = nmx_base_create_bin();
+	int ends[2];
+
+	(void)unused;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	assert_true(send(ends[1], bytes, sizeof(bytes), MSG_DONTWAIT) > 0);
+	assert_int_equal(send(ends[0], "last", 4, 0), 4);
+	nmx_base_discard_connection(bin, &ends[0]);
+	assert_int_equal(ends[0], -1);
+	assert_int_equal(send(ends[1], bytes, 1, MSG_NOSIGNAL), -1);
+	assert_int_equal(errno, EPIPE);
+	while (!nmx_base_is_bin_empty(bin))
+		usleep(1000);
+	assert_int_equal(recv(ends[1], bytes, sizeof(bytes), 0), 4);
+	assert_int_equal(recv(ends[1], bytes, sizeof(bytes), 0), 0);
+	nmx_base_release_bin(bin);
+	nmx_base_close_fd(&ends[1]);
+}
+
 int
 main(void)
 {
@@ -253,6 +277,7 @@ main(void)
 		cmocka_unit_test(withdrawn_state_is_not_seen_after_quiet),
 		cmocka_unit_test(grace_periods_begin_after_they_were_asked_for),
 		cmocka_unit_test(discarding_does_not_wait),
+		cmocka_unit_test(connections_end_with_end_of_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

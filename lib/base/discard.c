@@ -4,10 +4,12 @@
 
 #include "discard.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "fd.h"
 
@@ -20,6 +22,7 @@ struct nmx_bin {
 
 struct discard {
 	struct nmx_bin *bin;
+	bool connected; /* the only one is a connection */
 	unsigned int n;
 	int fds[];
 };
@@ -41,11 +44,25 @@ nmx_base_release_bin(struct nmx_bin *bin)
 		free(bin);
 }
 
+/** Read what is in the queue of a connection that takes no more. */
+static void
+throw_away(int connection)
+{
+	char bytes[4096];
+	ssize_t n;
+
+	do {
+		n = recv(connection, bytes, sizeof(bytes), MSG_DONTWAIT);
+	} while (n > 0 || (n < 0 && errno == EINTR));
+}
+
 static void *
 run(void *argument)
 {
 	struct discard *discard = argument;
 
+	if (discard->connected)
+		throw_away(discard->fds[0]);
 	nmx_base_close_fds(discard->fds, discard->n);
 	nmx_base_release_bin(discard->bin);
 	free(discard);
@@ -90,8 +107,8 @@ start_thread(struct discard *discard)
 	return ret;
 }
 
-void
-nmx_base_discard_fds(struct nmx_bin *bin, int *fds, unsigned int n)
+static void
+discard_fds(struct nmx_bin *bin, int *fds, unsigned int n, bool connected)
 {
 	struct discard *discard = malloc(sizeof(*discard) + n * sizeof(*fds));
 
@@ -100,12 +117,27 @@ nmx_base_discard_fds(struct nmx_bin *bin, int *fds, unsigned int n)
 		return;
 	}
 	discard->bin = bin;
+	discard->connected = connected;
 	discard->n = n;
 	for (unsigned int i = 0; i < n; i++)
 		discard->fds[i] = nmx_base_take_fd(&fds[i]);
 	atomic_fetch_add(&bin->n_users, 1);
 	if (start_thread(discard) != 0)
 		run(discard);
+}
+
+void
+nmx_base_discard_fds(struct nmx_bin *bin, int *fds, unsigned int n)
+{
+	discard_fds(bin, fds, n, false);
+}
+
+void
+nmx_base_discard_connection(struct nmx_bin *bin, int *fd)
+{
+	/* Both ways: one that only sends no more would let more come. */
+	(void)shutdown(*fd, SHUT_RDWR);
+	discard_fds(bin, fd, 1, true);
 }
 
 bool

@@ -33,6 +33,16 @@ void nmx_base_release_bin(struct nmx_bin *bin);
  */
 void nmx_base_discard_fds(struct nmx_bin *bin, int *fds, unsigned int n);
 
+/**
+ * End a connection, so that its peer reads what it was sent and then end of file; and close it.
+ * With something unread in our queue the peer would read ECONNRESET instead, which is the end of
+ * some: so that is read and thrown away first, with descriptors of whatever kind, and no more can
+ * come.
+ *
+ * @param fd  a connected AF_UNIX stream socket of ours; -1 is left
+ */
+void nmx_base_discard_connection(struct nmx_bin *bin, int *fd);
+
 /** True if all that was discarded is closed. */
 bool nmx_base_is_bin_empty(const struct nmx_bin *bin);
 

@@ -99,6 +99,12 @@ nmx_vdev_is_running(const struct nmx_vdev *vdev)
 }
 
 bool
+nmx_vdev_has_driver(const struct nmx_vdev *vdev)
+{
+	return (vdev->status & (DRIVER_BITS | VDPDK_STATUS_FAILED)) != 0;
+}
+
+bool
 nmx_vdev_is_resetting(const struct nmx_vdev *vdev)
 {
 	return (vdev->status & VDPDK_STATUS_RESETTING) != 0;

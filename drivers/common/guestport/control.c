@@ -312,10 +312,16 @@ nmx_control_add_port(struct nmx_guestport *port)
 	return ret;
 }
 
+bool
+nmx_control_is_own_thread(void)
+{
+	return control.running && pthread_equal(control.thread, pthread_self());
+}
+
 void
 nmx_control_remove_port(struct nmx_guestport *port)
 {
-	bool in_callback = pthread_equal(control.thread, pthread_self());
+	bool in_callback = nmx_control_is_own_thread();
 
 	nmx_control_lock();
 	/* Its callback may be running; unless we are in it, wait for its end. Without `life`: the

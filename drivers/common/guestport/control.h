@@ -45,6 +45,9 @@ int nmx_control_add_port(struct nmx_guestport *port);
 /** Take it back; the thread ends with the last one. Lock not held. */
 void nmx_control_remove_port(struct nmx_guestport *port);
 
+/** True in a port's callback. */
+bool nmx_control_is_own_thread(void);
+
 /** Watch a descriptor. Lock held. @return 0; -errno */
 int nmx_control_watch(
 	const struct nmx_guestport *port, enum nmx_control_kind kind, int fd, uint32_t events);

@@ -7,11 +7,11 @@
 #include "guestport.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <rte_eal_memconfig.h>
 #include <rte_malloc.h>
@@ -24,8 +24,12 @@
 
 RTE_LOG_REGISTER(nmx_guestport_logtype, pmd.common.nicmux, NOTICE);
 
-/** How long destroying waits for bursts; their program promised that there are none. */
+/** How long a guest's driver has to leave. */
+#define REMOVAL_NS NMX_NS_PER_S
+/** How long destroying then waits for bursts; their program promised that there are none. */
 #define DESTROY_NS NMX_NS_PER_S
+/** The pause between two looks. */
+#define DESTROY_PAUSE_US 500
 
 /* Log lines of a guest's doing: this many at once, then one in this time. */
 #define LOG_BURST       10
@@ -117,14 +121,24 @@ allocate_port(const struct nmx_guestport_config *config)
 	return port;
 }
 
+/** Nobody finds it any more; who waits in its queue already is sent away. */
+static void
+end_listener(struct nmx_guestport *port)
+{
+	int fd;
+
+	port->listener.fd = nmx_vfu_end_listener(&port->listener);
+	while ((fd = nmx_vfu_accept(&port->listener)) >= 0)
+		nmx_base_discard_connection(port->bin, &fd);
+	nmx_base_discard_fds(port->bin, &port->listener.fd, 1);
+}
+
 /** Free what a port has; the control thread doesn't know it. */
 static void
 free_port(struct nmx_guestport *port)
 {
-	int listener = nmx_vfu_end_listener(&port->listener);
-
-	if (listener >= 0)
-		nmx_base_discard_fds(port->bin, &listener, 1);
+	if (port->listener.fd >= 0)
+		end_listener(port);
 	nmx_base_release_bin(port->bin);
 	nmx_vdev_destroy(port->vdev);
 	nmx_base_close_fd(&port->lost_fd);
@@ -231,33 +245,38 @@ nmx_guestport_create(const struct nmx_guestport_config *config, struct nmx_guest
 	return 0;
 }
 
-/** Let no client in any more; tell the present one, and end its session. */
-static void
-begin_closing(struct nmx_guestport *port)
+void
+nmx_guestport_begin_destroy(struct nmx_guestport *port)
 {
+	uint64_t now_ns = nmx_base_read_clock_ns();
+
 	nmx_control_lock();
-	port->closing = true;
-	if (port->connection >= 0 && !port->ending)
-		nmx_vdev_remove(port->vdev);
-	nmx_guestport_end_session(port, "the port is closed");
+	if (!port->closing) {
+		port->closing = true;
+		/* In the control thread's own callback: nobody would serve the driver. */
+		nmx_guestport_remove_session(
+			port, nmx_control_is_own_thread() ? now_ns : now_ns + REMOVAL_NS);
+	}
 	nmx_control_unlock();
+	nmx_control_wake();
 }
 
-/** Wait for bursts. True: nothing reaches guest memory. */
+/** Wait for the session's end, and for bursts. True: nothing reaches guest memory. */
 static bool
 quiet_port(struct nmx_guestport *port)
 {
-	uint64_t deadline_ns = nmx_base_read_clock_ns() + DESTROY_NS, now_ns;
+	uint64_t deadline_ns = nmx_base_read_clock_ns() + REMOVAL_NS + DESTROY_NS, now_ns;
 	bool quiet;
 
-	do {
-		now_ns = nmx_base_read_clock_ns();
+	for (;;) {
 		nmx_control_lock();
-		quiet = nmx_guestport_advance(port, now_ns);
+		now_ns = nmx_base_read_clock_ns();
+		quiet = nmx_guestport_advance(port, now_ns) && port->connection < 0;
 		nmx_control_unlock();
-		if (!quiet)
-			sched_yield();
-	} while (!quiet && now_ns < deadline_ns);
+		if (quiet || now_ns >= deadline_ns)
+			break;
+		usleep(DESTROY_PAUSE_US);
+	}
 	nmx_control_lock();
 	nmx_control_unwatch(port->lost_fd);
 	nmx_control_unlock();
@@ -271,7 +290,7 @@ nmx_guestport_destroy(struct nmx_guestport *port)
 
 	if (port == NULL)
 		return;
-	begin_closing(port);
+	nmx_guestport_begin_destroy(port);
 	quiet = quiet_port(port);
 	nmx_control_remove_port(port);
 	if (quiet)

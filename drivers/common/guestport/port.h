@@ -165,6 +165,8 @@ struct nmx_guestport {
 	struct nmx_mem *mem;
 	uint32_t watched;       /* epoll events of the connection */
 	bool ending;            /* the client is gone, data threads may not have let go */
+	uint64_t removed_ns;    /* when it ends because the port does; 0: it doesn't */
+	bool has_left;          /* its driver has reset the device since it was told */
 	uint64_t reset_grace;   /* when the device's reset is done */
 	uint64_t reclaim_grace; /* when withdrawn memory may go */
 	uint64_t vector_grace;  /* when old vectors may be closed */
@@ -211,6 +213,8 @@ void nmx_guestport_accept(struct nmx_guestport *port, uint64_t now_ns);
 void nmx_guestport_serve(struct nmx_guestport *port, uint64_t now_ns);
 /** The client is gone or thrown out; ends for good in nmx_guestport_advance(). */
 void nmx_guestport_end_session(struct nmx_guestport *port, const char *reason);
+/** Tell the client that the port ends; its session does when its driver has left, or then. */
+void nmx_guestport_remove_session(struct nmx_guestport *port, uint64_t due_ns);
 /** Go on with what waits for data threads. @return true if nothing waits any more */
 bool nmx_guestport_advance(struct nmx_guestport *port, uint64_t now_ns);
 /** When the port is due without an event. */

@@ -9,6 +9,9 @@
  *
  *   IDLE --accept--> SERVED --end of file, breach, lost memory--> ENDING --grace--> IDLE
  *
+ * When the port is ended, a session goes on until its driver has reset the device, or a moment is
+ * over; see guestport.h.
+ *
  * A request that takes something away from data threads (memory, vectors, the whole device) is
  * parked until the grace period that covers it is over, and answered then, or by force if that
  * takes too long (hang.c). Nothing is unmapped, closed or freed before. The connection's own end is
@@ -23,7 +26,6 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_errno.h>
@@ -35,6 +37,9 @@
 
 /** Entries of a client's address space; told to the client. */
 #define MAPS_MAX 16384
+
+/** How long a driver that has left may still ask whether its reset is done. */
+#define PARTING_NS (20 * NMX_NS_PER_MS)
 
 /** How long the next client waits at most when a look at the bin found something in it. */
 #define BIN_NS (5 * NMX_NS_PER_MS)
@@ -210,7 +215,7 @@ close_doorbell(struct nmx_from_guest *queue)
 static void
 clean_up(struct nmx_guestport *port)
 {
-	int left[NMX_VFU_SERVER_FDS_MAX + 1];
+	int left[NMX_VFU_SERVER_FDS_MAX];
 	unsigned int n;
 
 	nmx_vdev_attach(port->vdev, NULL);
@@ -221,13 +226,12 @@ clean_up(struct nmx_guestport *port)
 		close_doorbell(&port->from_guest[i]);
 	n = nmx_vfu_destroy_server(port->server, left);
 	port->server = NULL;
-	/* The connection has descriptors, too, that nobody has read yet. */
-	shutdown(port->connection, SHUT_RDWR);
-	left[n++] = nmx_base_take_fd(&port->connection);
 	nmx_base_discard_fds(port->bin, left, n);
+	nmx_base_discard_connection(port->bin, &port->connection);
 	port->reset_grace = port->reclaim_grace = port->vector_grace = NO_GRACE;
 	port->parked_grace = NO_GRACE;
-	port->ending = false;
+	port->removed_ns = 0;
+	port->ending = port->has_left = false;
 }
 
 static int
@@ -320,7 +324,7 @@ nmx_guestport_accept(struct nmx_guestport *port, uint64_t now_ns)
 	if (fd < 0)
 		return;
 	if (port->connection >= 0)
-		nmx_base_discard_fds(port->bin, &fd, 1);
+		nmx_base_discard_connection(port->bin, &fd);
 	else
 		begin_session(port, fd, now_ns);
 }
@@ -335,6 +339,29 @@ nmx_guestport_end_session(struct nmx_guestport *port, const char *reason)
 	nmx_control_unwatch(port->connection);
 	port->ending = true;
 	(void)nmx_vdev_reset(port->vdev);
+}
+
+/** End the session that was told to go, if the time has come. */
+static void
+advance_removal(struct nmx_guestport *port, uint64_t now_ns)
+{
+	if (port->removed_ns == 0 || port->ending)
+		return;
+	if (!port->has_left && !nmx_vdev_has_driver(port->vdev)) {
+		port->has_left = true;
+		port->removed_ns = RTE_MIN(port->removed_ns, now_ns + PARTING_NS);
+	}
+	if (now_ns >= port->removed_ns)
+		nmx_guestport_end_session(port, "the port is closed");
+}
+
+void
+nmx_guestport_remove_session(struct nmx_guestport *port, uint64_t due_ns)
+{
+	if (port->connection < 0 || port->ending)
+		return;
+	port->removed_ns = nmx_vdev_has_driver(port->vdev) ? due_ns : 1;
+	nmx_vdev_remove(port->vdev);
 }
 
 void
@@ -375,6 +402,8 @@ nmx_guestport_get_deadline_ns(const struct nmx_guestport *port)
 
 	if (port->connection >= 0 && !port->ending)
 		due_ns = nmx_vfu_get_deadline_ns(port->server);
+	if (port->removed_ns != 0 && !port->ending)
+		due_ns = RTE_MIN(due_ns, port->removed_ns);
 	if (!port->listening && !port->ending && !port->closing)
 		due_ns = RTE_MIN(due_ns, port->listener_due_ns);
 	if (port->owed_due_ns != 0)
@@ -438,6 +467,7 @@ advance_grace(struct nmx_guestport *port, uint64_t now_ns)
 bool
 nmx_guestport_advance(struct nmx_guestport *port, uint64_t now_ns)
 {
+	advance_removal(port, now_ns);
 	if (has_pending(port) || port->ending)
 		advance_grace(port, now_ns);
 	nmx_guestport_pay_signals(port, now_ns);
