@@ -13,9 +13,11 @@
  * at the end "received FRAMES waits WAITS"; a line of input ends it then.
  */
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <rte_cycles.h>
 #include <rte_eal.h>
@@ -28,8 +30,12 @@
 #define IDLE_US   60
 #define BURST_MAX 32
 
-/** Start the port, with its interrupt in this thread's epoll instance. */
-static bool
+/**
+ * Start the port, with its interrupt in this thread's epoll instance.
+ *
+ * @return 0; -ENODEV no port, or it doesn't start; -ENOTSUP it has no Rx interrupts; -errno
+ */
+static int
 start(void)
 {
 	static const struct port_wants wants = {
@@ -39,8 +45,15 @@ start(void)
 		.n_cached = 256,
 	};
 
-	return start_port(&wants) != NULL &&
-	       rte_eth_dev_rx_intr_ctl_q(0, 0, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, NULL) == 0;
+	int ret;
+
+	if (start_port(&wants) == NULL)
+		return -ENODEV;
+	ret = rte_eth_dev_rx_intr_ctl_q(0, 0, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, NULL);
+	/* A port that refuses the one must not seem to grant the other: who arms, sleeps. */
+	if (ret != 0 && rte_eth_dev_rx_intr_enable(0, 0) != ret)
+		return -EPROTO;
+	return ret;
 }
 
 /** Frames that are to be sent back. */
@@ -107,10 +120,16 @@ main(int argc, char **argv)
 {
 	uint64_t wanted, received = 0, waits = 0;
 	struct held held = { .n = 0 };
-	int used = rte_eal_init(argc, argv);
+	int used = rte_eal_init(argc, argv), ret;
 
-	if (used < 0 || argc - used < 2 || !start()) {
-		fprintf(stderr, "nmx-rxwait: no port, or bad arguments: [EAL] -- FRAMES [SEED]\n");
+	if (used < 0 || argc - used < 2) {
+		fprintf(stderr, "nmx-rxwait: bad arguments: [EAL] -- FRAMES [SEED [swap]]\n");
+		return 1;
+	}
+	ret = start();
+	if (ret != 0) {
+		fprintf(stderr, "nmx-rxwait: no port with Rx interrupts: %s\n", strerror(-ret));
+		rte_eal_cleanup();
 		return 1;
 	}
 	wanted = strtoull(argv[used + 1], NULL, 0);
