@@ -99,9 +99,10 @@ nmx_vdev_is_running(const struct nmx_vdev *vdev)
 }
 
 bool
-nmx_vdev_has_driver(const struct nmx_vdev *vdev)
+nmx_vdev_is_held(const struct nmx_vdev *vdev)
 {
-	return (vdev->status & (DRIVER_BITS | VDPDK_STATUS_FAILED)) != 0;
+	return (vdev->status & (DRIVER_BITS | VDPDK_STATUS_FAILED)) != 0 ||
+	       nmx_vdev_is_bus_master(&vdev->config);
 }
 
 bool

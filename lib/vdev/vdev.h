@@ -141,8 +141,8 @@ bool nmx_vdev_reset(struct nmx_vdev *vdev);
 void nmx_vdev_finish_reset(struct nmx_vdev *vdev);
 
 bool nmx_vdev_is_running(const struct nmx_vdev *vdev);
-/** True from a driver's first word in STATUS to its reset, or that by another way. */
-bool nmx_vdev_has_driver(const struct nmx_vdev *vdev);
+/** True while a driver has written STATUS and not reset it, or a kernel lets it be bus master. */
+bool nmx_vdev_is_held(const struct nmx_vdev *vdev);
 bool nmx_vdev_is_resetting(const struct nmx_vdev *vdev);
 
 /** Features that the driver took; 0 unless running. */

@@ -122,8 +122,8 @@ class Driver(vu.Client):
 
     # --- Registers ---
 
-    def read(self, offset):
-        answer = self.ask(vu.REGION_READ, pack_access(offset, 4))
+    def read(self, offset, region=0):
+        answer = self.ask(vu.REGION_READ, pack_access(offset, 4, region))
         return struct.unpack_from("<I", answer[2], 16)[0]
 
     def write(self, offset, value, region=0):

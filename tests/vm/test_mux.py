@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Virtual machines behind nicmuxd: with each other, with a container, and what they cost it."""
 
+import os
 import re
 import time
 
@@ -85,8 +86,8 @@ def test_a_gigabyte_of_maps_comes_and_goes_beside_a_paced_stream(rig):
 
 
 @pytest.mark.parametrize("how", ["reconfigured", "ended"])
-def test_removed_device_is_given_up_and_can_come_back(rig, how):
-    """The operator takes the device away: the program is told, and QEMU lives on."""
+def test_removed_device_is_given_up_and_its_machine_lives(rig, how):
+    """The operator takes the device away: the program is told, and lets go in time."""
     mux = Mux(rig, ["vm0", "c"])
     vm = start_vm(rig, "vfio-pci", "vm0")
     guest = start_testpmd(vm, args=["--auto-start"])
@@ -98,20 +99,11 @@ def test_removed_device_is_given_up_and_can_come_back(rig, how):
     else:
         assert mux.end() == 0
     guest.expect("device removal event", 20, since)
+    # Were the function dead before its kernel has it back, this would take a minute.
     guest.expect("Device is detached", 20, since)
     assert b"kept for ever" not in guest.said[since:]
     assert guest.quit() == 0
     assert vm.run("echo alive").said == "alive\n"
-    if how == "reconfigured":
-        mux.set_guests(["vm0", "c"])
-        mux.hang_up()
-    else:
-        mux.start()
-    vm.remove_nic()
-    vm.add_nic()
-    vm.wait_nic()
-    start_testpmd(vm, args=["--auto-start"])
-    mux.wait_linked("vm0")
 
 
 def test_killed_daemon_is_noticed_and_its_machine_lives(rig):
@@ -126,6 +118,7 @@ def test_killed_daemon_is_noticed_and_its_machine_lives(rig):
     guest.expect("Port 0 is closed", 20, since)
     assert vm.run("echo alive").said == "alive\n"
     vm.kill()
+    os.unlink(rig.path("wire"))  # of the uplink's other end
     mux.start()
     vm.power_on()
     start_testpmd(vm, args=["--auto-start"])

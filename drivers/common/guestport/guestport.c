@@ -24,8 +24,8 @@
 
 RTE_LOG_REGISTER(nmx_guestport_logtype, pmd.common.nicmux, NOTICE);
 
-/** How long a guest's driver has to leave. */
-#define REMOVAL_NS NMX_NS_PER_S
+/** How long a guest has to let go. */
+#define REMOVAL_NS (2 * NMX_NS_PER_S)
 /** How long destroying then waits for bursts; their program promised that there are none. */
 #define DESTROY_NS NMX_NS_PER_S
 /** The pause between two looks. */

@@ -111,15 +111,16 @@ int nmx_guestport_create(const struct nmx_guestport_config *config, struct nmx_g
 
 /**
  * Begin to end a port, and return at once: no further client comes in, and the present one is told
- * (REMOVED, link down, vector 0). Its driver has a second to reset the device and is served as
- * long; then its session ends. Ports that are ended together take that second together.
+ * (REMOVED, link down, vector 0). It has two seconds to hang up, or to reset the device and switch
+ * bus mastering off, and is served as long; then its session ends. Ports that are ended together
+ * take these seconds together.
  *
  * Context: no data thread uses the port any more.
  */
 void nmx_guestport_begin_destroy(struct nmx_guestport *port);
 
 /**
- * End it all, having begun or not: waits until the guest's driver has left, or its second is over.
+ * End it all, having begun or not: waits until the guest has let go, or its time is over.
  * From link_changed it waits for no driver. Context: no data thread uses the port any more. NULL is
  * nothing.
  */

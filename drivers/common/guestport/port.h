@@ -166,7 +166,7 @@ struct nmx_guestport {
 	uint32_t watched;       /* epoll events of the connection */
 	bool ending;            /* the client is gone, data threads may not have let go */
 	uint64_t removed_ns;    /* when it ends because the port does; 0: it doesn't */
-	bool has_left;          /* its driver has reset the device since it was told */
+	bool has_left;          /* it has let go of the device since it was told */
 	uint64_t reset_grace;   /* when the device's reset is done */
 	uint64_t reclaim_grace; /* when withdrawn memory may go */
 	uint64_t vector_grace;  /* when old vectors may be closed */

@@ -9,8 +9,8 @@
  *
  *   IDLE --accept--> SERVED --end of file, breach, lost memory--> ENDING --grace--> IDLE
  *
- * When the port is ended, a session goes on until its driver has reset the device, or a moment is
- * over; see guestport.h.
+ * When the port is ended, a session goes on until its guest has let go of the device, or a moment
+ * is over; see guestport.h.
  *
  * A request that takes something away from data threads (memory, vectors, the whole device) is
  * parked until the grace period that covers it is over, and answered then, or by force if that
@@ -38,8 +38,11 @@
 /** Entries of a client's address space; told to the client. */
 #define MAPS_MAX 16384
 
-/** How long a driver that has left may still ask whether its reset is done. */
-#define PARTING_NS (20 * NMX_NS_PER_MS)
+/**
+ * How long a guest that has let go is served yet: its kernel resets the function then, and waits
+ * for a minute for one that is dead.
+ */
+#define PARTING_NS (500 * NMX_NS_PER_MS)
 
 /** How long the next client waits at most when a look at the bin found something in it. */
 #define BIN_NS (5 * NMX_NS_PER_MS)
@@ -347,7 +350,7 @@ advance_removal(struct nmx_guestport *port, uint64_t now_ns)
 {
 	if (port->removed_ns == 0 || port->ending)
 		return;
-	if (!port->has_left && !nmx_vdev_has_driver(port->vdev)) {
+	if (!port->has_left && !nmx_vdev_is_held(port->vdev)) {
 		port->has_left = true;
 		port->removed_ns = RTE_MIN(port->removed_ns, now_ns + PARTING_NS);
 	}
@@ -360,7 +363,7 @@ nmx_guestport_remove_session(struct nmx_guestport *port, uint64_t due_ns)
 {
 	if (port->connection < 0 || port->ending)
 		return;
-	port->removed_ns = nmx_vdev_has_driver(port->vdev) ? due_ns : 1;
+	port->removed_ns = nmx_vdev_is_held(port->vdev) ? due_ns : 1;
 	nmx_vdev_remove(port->vdev);
 }
 
