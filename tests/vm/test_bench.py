@@ -72,8 +72,7 @@ def test_programs_run_side_by_side_on_terminals(rig):
 
 def test_stock_testpmd_runs_in_a_guest(rig):
     vm = rig.vm()
-    testpmd = vm.testpmd(["--no-telemetry", "--lcores", "1@0,2@0", "--vdev", "net_null0"],
-                         ["--total-num-mbufs=4096"])
+    testpmd = vm.testpmd(["--vdev", "net_null0"])
     assert testpmd.stats()["RX-packets"] == 0
     assert testpmd.link_is_up()
     assert testpmd.quit() == 0

@@ -315,8 +315,20 @@ class Vm:
         return found[0] if found else None
 
     def wait_nic(self, number=0, present=True, seconds=60):
-        wait_until(lambda: bool(self.find_nic(number)) == present,
-                   f"nic {number} to {'come' if present else 'go'}", seconds)
+        """Until it has come or gone for drivers and programs; its PCI address."""
+        def is_present():
+            address = self.find_nic(number)
+            # Its folder is there before its registers have addresses, and those files come last.
+            devices = "/sys/bus/pci/devices"
+            return bool(address) and address in self.list(devices) and \
+                "resource0" in self.list(f"{devices}/{address}")
+
+        def is_as_wanted():
+            try:
+                return is_present() if present else self.find_nic(number) is None
+            except OSError:
+                return False  # it comes or goes just now
+        wait_until(is_as_wanted, f"nic {number} to {'come' if present else 'go'}", seconds)
         return self.find_nic(number)
 
     def bind(self, driver="vfio-pci", number=0):
