@@ -222,6 +222,15 @@ NUMBER_READER(read_guest_floods, uint32_t, nmx_mux_guest_config, floods_max, 1, 
 NUMBER_READER(read_signals, uint32_t, nmx_mux_guest_config, signals_max, 1, 1000000000)
 
 static int
+read_interrupts(struct reader *reader, const json_t *value, void *into)
+{
+	if (!json_is_boolean(value))
+		return complain(reader, "is neither true nor false; correct it");
+	((struct nmx_mux_guest_config *)into)->without_vectors = json_is_false(value);
+	return 0;
+}
+
+static int
 read_guest_name(struct reader *reader, const json_t *value, void *into)
 {
 	return read_name(reader, value, ((struct nmx_mux_guest_config *)into)->name);
@@ -327,6 +336,7 @@ static const struct key guest_keys[] = {
 	{ "memory_max", read_memory, true },
 	{ "floods_max", read_guest_floods, true },
 	{ "signals_max", read_signals, true },
+	{ "interrupts", read_interrupts, true },
 	{ NULL, NULL, false },
 };
 

@@ -57,6 +57,7 @@ struct nmx_mux_guest_config {
 	uint64_t mem_bytes_max;
 	uint32_t floods_max;  /* frames a second from it to all others */
 	uint32_t signals_max; /* a second to it */
+	bool without_vectors;
 };
 
 struct nmx_mux_config {

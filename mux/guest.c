@@ -38,6 +38,7 @@ create_port(struct nmx_mux_guest *guest, const char **ret_reason)
 		.n_macs = config->n_macs,
 		.mem_bytes_max = config->mem_bytes_max,
 		.signals_max = config->signals_max,
+		.without_vectors = config->without_vectors,
 		.mode = config->mode,
 		.user = config->user,
 		.group = config->group,

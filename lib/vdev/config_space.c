@@ -51,13 +51,12 @@ nmx_vdev_init_config_space(struct nmx_vdev_config_space *space, uint16_t vendor_
 		{ 0x08, 4, VDPDK_PCI_CLASS << 8 | VDPDK_ABI_MAJOR, 0 },
 		{ 0x0c, 1, 0, 0xff }, /* cache line size */
 		{ 0x10 + 4 * VDPDK_BAR_SIGNAL, 4, 0, ~(VDPDK_BAR_SIGNAL_BYTES - 1u) },
-		{ 0x10 + 4 * VDPDK_BAR_MSIX, 4, 0, ~(VDPDK_BAR_MSIX_BYTES - 1u) },
 		{ 0x2c, 2, vendor_id, 0 },
 		{ 0x2e, 2, device_id, 0 },
 		{ 0x34, 1, CAPABILITY_EXPRESS, 0 },
 		{ 0x3c, 1, 0, 0xff }, /* interrupt line */
 
-		{ CAPABILITY_EXPRESS, 2, 0x10 | CAPABILITY_MSIX << 8, 0 },
+		{ CAPABILITY_EXPRESS, 2, 0x10, 0 },
 		{ CAPABILITY_EXPRESS + 0x02, 2, 0x0002, 0 },     /* version 2, endpoint */
 		{ CAPABILITY_EXPRESS + 0x04, 4, 0x10008000, 0 }, /* FLR, role-based errors */
 		{ DEVICE_CONTROL, 2, 0, 0x7fff },
@@ -65,7 +64,10 @@ nmx_vdev_init_config_space(struct nmx_vdev_config_space *space, uint16_t vendor_
 		{ CAPABILITY_EXPRESS + 0x10, 2, 0, 0x0fff },
 		{ CAPABILITY_EXPRESS + 0x12, 2, 0x0011, 0 },
 		{ CAPABILITY_EXPRESS + 0x28, 2, 0, 0xffff },
-
+	};
+	const struct field msix[] = {
+		{ CAPABILITY_EXPRESS + 0x01, 1, CAPABILITY_MSIX, 0 }, /* the next one */
+		{ 0x10 + 4 * VDPDK_BAR_MSIX, 4, 0, ~(VDPDK_BAR_MSIX_BYTES - 1u) },
 		{ CAPABILITY_MSIX, 2, 0x11, 0 },
 		{ CAPABILITY_MSIX + 0x02, 2, n_vectors - 1u, 0xc000 },
 		{ CAPABILITY_MSIX + 0x04, 4, VDPDK_MSIX_TABLE_OFFSET | VDPDK_BAR_MSIX, 0 },
@@ -75,6 +77,8 @@ nmx_vdev_init_config_space(struct nmx_vdev_config_space *space, uint16_t vendor_
 	memset(space, 0, sizeof(*space));
 	for (unsigned int i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		set_field(space, &fields[i]);
+	for (unsigned int i = 0; n_vectors > 0 && i < sizeof(msix) / sizeof(msix[0]); i++)
+		set_field(space, &msix[i]);
 }
 
 void

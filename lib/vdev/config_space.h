@@ -5,9 +5,9 @@
 /**
  * PCI configuration space: values, and for each bit whether the guest may write it.
  *
- * Capabilities: PCI Express (endpoint, function-level reset) and MSI-X. No MSI, no interrupt pin,
- * no power management. Sizing a BAR works by its writable bits. Source: PCI 3.0, sections 6.1, 6.7,
- * 6.8.2; PCI Express 3.0, section 7.8.
+ * Capabilities: PCI Express (endpoint, function-level reset) and MSI-X, if there are vectors. No
+ * MSI, no interrupt pin, no power management. Sizing a BAR works by its writable bits. Source:
+ * PCI 3.0, sections 6.1, 6.7, 6.8.2; PCI Express 3.0, section 7.8.
  */
 
 #ifndef NMX_VDEV_CONFIG_SPACE_H
@@ -29,7 +29,7 @@ struct nmx_vdev_config_events {
 	bool function_reset;
 };
 
-/** The values after power-on. */
+/** The values after power-on. @param n_vectors  0: no MSI-X, and no BAR for it */
 void nmx_vdev_init_config_space(struct nmx_vdev_config_space *space, uint16_t vendor_id,
 	uint16_t device_id, uint16_t n_vectors);
 

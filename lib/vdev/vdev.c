@@ -16,7 +16,8 @@
 static uint16_t
 count_vectors(const struct nmx_vdev *vdev)
 {
-	return (uint16_t)VDPDK_VECTOR_RX(vdev->grant.n_queue_pairs);
+	return vdev->grant.without_vectors ? 0
+					   : (uint16_t)VDPDK_VECTOR_RX(vdev->grant.n_queue_pairs);
 }
 
 /** What every reset returns to, but for configuration space. */
@@ -78,8 +79,10 @@ nmx_vdev_describe(const struct nmx_vdev *vdev, struct nmx_vfu_device *ret_device
 	memset(ret_device, 0, sizeof(*ret_device));
 	ret_device->region[VDPDK_BAR_SIGNAL].flags = flags;
 	ret_device->region[VDPDK_BAR_SIGNAL].size = VDPDK_BAR_SIGNAL_BYTES;
-	ret_device->region[VDPDK_BAR_MSIX].flags = flags;
-	ret_device->region[VDPDK_BAR_MSIX].size = VDPDK_BAR_MSIX_BYTES;
+	if (!vdev->grant.without_vectors) {
+		ret_device->region[VDPDK_BAR_MSIX].flags = flags;
+		ret_device->region[VDPDK_BAR_MSIX].size = VDPDK_BAR_MSIX_BYTES;
+	}
 	ret_device->region[NMX_VFU_REGION_CONFIG].flags = flags;
 	ret_device->region[NMX_VFU_REGION_CONFIG].size = NMX_VDEV_CONFIG_BYTES;
 	ret_device->n_vectors[NMX_VFU_IRQ_MSIX] = count_vectors(vdev);

@@ -46,6 +46,7 @@ struct nmx_vdev_grant {
 	uint16_t mtu_min, mtu_max, mtu;
 	uint8_t mac[6];
 	uint32_t dma_maps_max;
+	bool without_vectors; /* no MSI-X: the driver polls */
 };
 
 /** A checked QUEUE_START, but for the ring's memory: that is the backend's to translate. */

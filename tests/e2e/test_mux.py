@@ -85,6 +85,7 @@ CONFIG_ERRORS = [
     ('{"uplinks": UP, "guests": [A,\nB_MAC_A]}', "f.json:2: guests[1].macs[0]", "guest a's"),
     ('{"uplinks": UP, "guests": [A],\n"more": 1}', "f.json:2: more", "known are: uplinks, guests"),
     ('{"uplinks": UP,\n "guests": [A]', "f.json:2", "no JSON"),
+    ('{"uplinks": UP, "guests": [{"interrupts": 1}]}', "guests[0].interrupts", "true nor false"),
     ('{"uplinks": [{"name": "w", "device": "d", "ring": 1024,\n"buffers": 2048}], "guests": []}',
      "uplinks[0]", '"buffers" 2560 or more'),
 ]

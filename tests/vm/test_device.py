@@ -8,10 +8,13 @@ import time
 
 import pytest
 
+from dpdk import DRIVERS, start_testpmd, start_vm
+from lengths import get_length
 from process import Failure, wait_until
 from rig import ROOT
 
 TX_DOORBELL = 0x100
+PLUGS = get_length("NMX_PLUGS")
 MSIX_ID = 0x11
 PROGRAM = ["/usr/bin/python3", "-S", f"{ROOT}/tests/vm/vfio_program.py"]
 
@@ -188,33 +191,50 @@ def test_devices_are_plugged_in_one_after_the_other(rig):
             assert ask(program, f"write {TX_DOORBELL:#x} 1") == "ok 1"
 
 
-@pytest.mark.parametrize("iommu", [False, True])
-def test_unplugged_device_leaves_nothing_and_the_next_is_served(rig, iommu):
+def test_unplugged_device_with_interrupts_leaves_nothing_in_the_host(rig):
     """
     QEMU up to 11.1.3 aborts when it frees a vfio-user device with MSI-X: the region of the pending
     bits is to leave its BAR, which is no more. All that concerns the host is over by then.
     """
     host = rig.host()
     before = count_footprint(host)
-    vm = rig.vm("g0", iommu=iommu)
-    for _ in range(3):
-        if iommu:
-            program = start_vfio_program(vm, vm.bind())
-            assert ask(program, "map 0x100000000 0x100000") == "ok 1048576"
-            program.kill()
-        try:
-            vm.remove_nic()
-            vm.wait_nic(present=False)
-        except Failure:
-            assert "memory_region_del_subregion" in vm.read_log("qemu"), vm.read_log("qemu")
-        wait_until(lambda: count_footprint(host) == before, "the host to be as it was")
-        if vm.process.poll() is not None:
-            break
-        vm.add_nic()
-        vm.wait_nic()
-        check_device(vm)
+    vm = rig.vm("g0")
+    program = start_vfio_program(vm, vm.bind())
+    assert ask(program, "map 0x100000000 0x100000") == "ok 1048576"
+    program.kill()
+    try:
+        vm.remove_nic()
+    except Failure:
+        assert "memory_region_del_subregion" in vm.read_log("qemu"), vm.read_log("qemu")
+    wait_until(lambda: count_footprint(host) == before, "the host to be as it was")
     vm.kill()
-    check_device(rig.vm("g0", iommu=iommu))
+    check_device(rig.vm("g0"))
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_device_without_interrupts_comes_and_goes_under_a_program(rig, driver):
+    """Plugged in, used, unplugged while it is used: the program lets go, and QEMU is as before."""
+    host = rig.host(devargs=",interrupts=0", args=["--forward-mode=txonly", "--auto-start"])
+    before = count_footprint(host)
+    vm = start_vm(rig, driver, "g0", ports=1)
+    for turn in range(PLUGS):
+        if turn > 0:
+            vm.add_nic()
+        vm.wait_nic()
+        guest = start_testpmd(vm, driver, ["--auto-start", "--forward-mode=rxonly"])
+        wait_until(lambda guest=guest: guest.stats()["RX-packets"] > 100, "frames", 30)
+        since = len(guest.said)
+        if driver == "vfio-pci":
+            # The kernel asks the program for the device back.
+            vm.remove_nic()
+            guest.expect("device removal event", 20, since)
+            guest.expect("Device is detached", 20, since)
+        assert guest.quit() == 0
+        if driver != "vfio-pci":
+            vm.remove_nic()
+        vm.wait_nic(present=False)
+        wait_until(lambda: count_footprint(host) == before, "the host to be as it was")
+    assert vm.process.poll() is None
 
 
 @pytest.mark.skipif(os.environ.get("NMX_NO_HUGE") == "1", reason="no huge pages here")

@@ -60,6 +60,7 @@ init_grant(const struct nmx_guestport_config *config, struct nmx_vdev_grant *gra
 		.mtu_max = NMX_MTU_MAX,
 		.mtu = NMX_MTU_DEFAULT,
 		.dma_maps_max = 16384,
+		.without_vectors = config->without_vectors,
 	};
 	memcpy(grant->mac, config->mac, sizeof(grant->mac));
 }

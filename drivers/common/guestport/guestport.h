@@ -52,6 +52,7 @@ struct nmx_guestport_config {
 	uint16_t n_macs;        /* at most NMX_MACS_MAX */
 	uint64_t mem_bytes_max; /* that a guest may map */
 	uint32_t signals_max;   /* a second, to the guest; 0: any number */
+	bool without_vectors;   /* the guest polls; for a virtual machine only */
 	mode_t mode;            /* of the socket's file */
 	uid_t user;             /* its owner; -1: this process' */
 	gid_t group;            /* -1: this process' */

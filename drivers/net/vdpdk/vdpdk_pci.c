@@ -17,7 +17,8 @@
  * given a host up that merely stands still.
  *
  * With vfio-pci each Rx queue has a vector, and vector 0 wakes the session thread, through EAL's
- * interrupt thread. uio_pci_generic has none: programs poll, the session thread looks more often.
+ * interrupt thread. uio_pci_generic has none, and so has a device whose operator gave it none:
+ * programs poll, the session thread looks more often.
  */
 
 #include <errno.h>
@@ -33,6 +34,10 @@
 #include "vdpdk_transport.h"
 
 #define GONE UINT32_MAX
+
+/** In configuration space: where the first capability is; MSI-X's number. */
+#define CAPABILITIES    0x34
+#define CAPABILITY_MSIX 0x11
 
 struct pci {
 	struct vdpdk_transport transport;
@@ -143,6 +148,24 @@ on_control_vector(void *opaque)
 	vdpdk_wake_thread(((struct vdpdk_transport *)opaque)->port);
 }
 
+/** EAL calls any function below vfio-pci one with MSI-X. */
+static bool
+has_msix(const struct rte_pci_device *device)
+{
+	uint8_t capability[2] = { 0, 0 }; /* its number, and where the next one is */
+	int n = 0;
+
+	if (rte_intr_type_get(device->intr_handle) != RTE_INTR_HANDLE_VFIO_MSIX ||
+		rte_pci_read_config(device, &capability[1], 1, CAPABILITIES) != 1)
+		return false;
+	/* 48 of them have room; more are a loop. */
+	while (capability[1] != 0 && n++ < 48)
+		if (rte_pci_read_config(device, capability, 2, capability[1]) != 2 ||
+			capability[0] == CAPABILITY_MSIX)
+			break;
+	return capability[0] == CAPABILITY_MSIX;
+}
+
 static int
 make_interrupts(struct vdpdk_transport *transport, const int *fds, uint32_t n,
 	struct rte_intr_handle **ret_handle)
@@ -150,7 +173,7 @@ make_interrupts(struct vdpdk_transport *transport, const int *fds, uint32_t n,
 	struct rte_intr_handle *handle = get_pci(transport)->device->intr_handle;
 	int ret;
 
-	if (rte_intr_type_get(handle) != RTE_INTR_HANDLE_VFIO_MSIX) {
+	if (!has_msix(get_pci(transport)->device)) {
 		*ret_handle = NULL;
 		return 0;
 	}

@@ -166,7 +166,7 @@ begin_session(struct vdpdk_port *port, const char **ret_reason)
 	if (ret == 0)
 		ret = settle_queues(port, ret_reason);
 	if (ret == 0) {
-		*ret_reason = "it doesn't take the port's interrupts";
+		*ret_reason = "it doesn't take the port's interrupts, which a container needs";
 		ret = connect_vectors(port);
 	}
 	if (ret == 0 &&

@@ -29,6 +29,7 @@ struct vdpdk_host_args {
 	uint16_t n_queue_pairs;
 	struct rte_ether_addr guest_mac;
 	uint64_t mem_bytes_max;
+	bool without_vectors;
 };
 
 /** The port's private data. */

@@ -18,10 +18,11 @@
 #include "lib/dpdk/port.h"
 #include "vdpdk_host.h"
 
-#define ARG_PATH    "path"
-#define ARG_QUEUES  "queues"
-#define ARG_MAC     "mac"
-#define ARG_MEM_MAX "mem_max"
+#define ARG_PATH       "path"
+#define ARG_QUEUES     "queues"
+#define ARG_MAC        "mac"
+#define ARG_MEM_MAX    "mem_max"
+#define ARG_INTERRUPTS "interrupts"
 
 #define MEM_BYTES_DEFAULT (UINT64_C(64) << 30)
 
@@ -78,10 +79,24 @@ parse_mem_max(const char *key, const char *value, void *args)
 	return 0;
 }
 
+static int
+parse_interrupts(const char *key, const char *value, void *args)
+{
+	uint64_t n;
+
+	if (nmx_dpdk_parse_number(value, 0, 1, &n) != 0) {
+		HOST_LOG(ERR, "%s=%s is neither 0 nor 1", key, value == NULL ? "" : value);
+		return -EINVAL;
+	}
+	((struct vdpdk_host_args *)args)->without_vectors = n == 0;
+	return 0;
+}
+
 int
 vdpdk_host_parse_args(const char *text, struct vdpdk_host_args *args)
 {
-	static const char *const keys[] = { ARG_PATH, ARG_QUEUES, ARG_MAC, ARG_MEM_MAX, NULL };
+	static const char *const keys[] = { ARG_PATH, ARG_QUEUES, ARG_MAC, ARG_MEM_MAX,
+		ARG_INTERRUPTS, NULL };
 	struct rte_kvargs *list;
 	int ret = 0;
 
@@ -91,14 +106,16 @@ vdpdk_host_parse_args(const char *text, struct vdpdk_host_args *args)
 	rte_eth_random_addr(args->guest_mac.addr_bytes);
 	list = rte_kvargs_parse(text == NULL ? "" : text, keys);
 	if (list == NULL) {
-		HOST_LOG(ERR, "can't read \"%s\"; known are path=, queues=, mac=, mem_max=",
+		HOST_LOG(ERR,
+			"can't read \"%s\"; known are path=, queues=, mac=, mem_max=, interrupts=",
 			text == NULL ? "" : text);
 		return -EINVAL;
 	}
 	if (rte_kvargs_process(list, ARG_PATH, parse_path, args) != 0 ||
 		rte_kvargs_process(list, ARG_QUEUES, parse_queues, args) != 0 ||
 		rte_kvargs_process(list, ARG_MAC, parse_mac, args) != 0 ||
-		rte_kvargs_process(list, ARG_MEM_MAX, parse_mem_max, args) != 0)
+		rte_kvargs_process(list, ARG_MEM_MAX, parse_mem_max, args) != 0 ||
+		rte_kvargs_process(list, ARG_INTERRUPTS, parse_interrupts, args) != 0)
 		ret = -EINVAL;
 	if (ret == 0 && (args->path == NULL || args->path[0] == '\0')) {
 		HOST_LOG(ERR, "path= is missing; give the path of the socket to listen on");
@@ -168,4 +185,4 @@ static struct rte_vdev_driver driver = {
 RTE_PMD_REGISTER_VDEV(net_vdpdk_host, driver);
 RTE_PMD_REGISTER_PARAM_STRING(net_vdpdk_host,
 	ARG_PATH "=<socket> " ARG_QUEUES "=<1-64> " ARG_MAC "=<guest's MAC> " ARG_MEM_MAX
-		 "=<bytes, K, M or G>");
+		 "=<bytes, K, M or G> " ARG_INTERRUPTS "=<0|1>");

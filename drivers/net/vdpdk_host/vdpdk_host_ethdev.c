@@ -296,6 +296,7 @@ open_guestport(struct rte_eth_dev *dev, const struct vdpdk_host_args *args)
 		.name = dev->data->name,
 		.n_queue_pairs = args->n_queue_pairs,
 		.mem_bytes_max = args->mem_bytes_max,
+		.without_vectors = args->without_vectors,
 		.mode = 0600,
 		.user = (uid_t)-1,
 		.group = (gid_t)-1,
