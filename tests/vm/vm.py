@@ -56,6 +56,7 @@ class Vm:
         root        "host", or "trixie": Debian 13 with DPDK 24.11
         shares      more folders that the guest sees where they are here, read-only
         qemu        more arguments for QEMU
+        netns       QEMU's network namespace
         machine     QEMU's arguments for machine and memory, instead of the bench's
         append      more words for the kernel's command line
         trace       patterns of QEMU's trace events, which go to NAME.trace
@@ -66,6 +67,7 @@ class Vm:
         self.nics = list(nics)
         self.options = {"memory": 768, "hugepages": 128, "cpus": 1, "ports": len(self.nics),
                         "iommu": True, "huge": False, "root": "host", "shares": (), "qemu": (), "machine": (),
+                        "netns": None,
                         "append": "", "trace": (), "nic": {}}
         unknown = options.keys() - self.options.keys()
         assert not unknown, unknown
@@ -155,7 +157,8 @@ class Vm:
     def launch(self):
         """QEMU, with its devices; the guest only begins to boot."""
         listeners = [self.listen(kind) for kind in ("agent", "qmp")]
-        argv = [f"{ROOT}/tests/vm/launch", self.parts["qemu"], *self.list_binds(), "--",
+        netns = ["ip", "netns", "exec", self.options["netns"]] if self.options["netns"] else []
+        argv = [*netns, f"{ROOT}/tests/vm/launch", self.parts["qemu"], *self.list_binds(), "--",
                 *self.machine_args(), *self.device_args(), *self.kernel_args()]
         with open(f"{self.rig.logs}/{self.name}.qemu", "ab") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
