@@ -254,7 +254,7 @@ connections_end_with_end_of_file(void **unused)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	assert_true(send(ends[1], bytes, sizeof(bytes), MSG_DONTWAIT) > 0);
 	assert_int_equal(send(ends[0], "last", 4, 0), 4);
-	nmx_base_discard_connection(bin, &ends[0]);
+	nmx_base_discard_connection(bin, &ends[0], 1);
 	assert_int_equal(ends[0], -1);
 	assert_int_equal(send(ends[1], bytes, 1, MSG_NOSIGNAL), -1);
 	assert_int_equal(errno, EPIPE);

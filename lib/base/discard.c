@@ -22,7 +22,7 @@ struct nmx_bin {
 
 struct discard {
 	struct nmx_bin *bin;
-	bool connected; /* the only one is a connection */
+	bool connected; /* the first one is a connection */
 	unsigned int n;
 	int fds[];
 };
@@ -133,11 +133,11 @@ nmx_base_discard_fds(struct nmx_bin *bin, int *fds, unsigned int n)
 }
 
 void
-nmx_base_discard_connection(struct nmx_bin *bin, int *fd)
+nmx_base_discard_connection(struct nmx_bin *bin, int *fds, unsigned int n)
 {
 	/* Both ways: one that only sends no more would let more come. */
-	(void)shutdown(*fd, SHUT_RDWR);
-	discard_fds(bin, fd, 1, true);
+	(void)shutdown(fds[0], SHUT_RDWR);
+	discard_fds(bin, fds, n, true);
 }
 
 bool

@@ -39,9 +39,10 @@ void nmx_base_discard_fds(struct nmx_bin *bin, int *fds, unsigned int n);
  * some: so that is read and thrown away first, with descriptors of whatever kind, and no more can
  * come.
  *
- * @param fd  a connected AF_UNIX stream socket of ours; -1 is left
+ * @param fds  n of them: a connected AF_UNIX stream socket of ours, then what else is to be closed;
+ *             -1 is left in each
  */
-void nmx_base_discard_connection(struct nmx_bin *bin, int *fd);
+void nmx_base_discard_connection(struct nmx_bin *bin, int *fds, unsigned int n);
 
 /** True if all that was discarded is closed. */
 bool nmx_base_is_bin_empty(const struct nmx_bin *bin);

@@ -57,7 +57,7 @@ class Scene:
                 begin = time.monotonic()
                 client.send(request, fds)
                 # On a busy machine even what is not held up takes its time.
-                caught = not client.has_answer(0.1)
+                caught = not client.has_answer(0.2)
                 if caught:
                     yield client, hold, begin
             client.close()
@@ -299,7 +299,7 @@ def test_the_worker_of_the_daemon_hangs(rig):
         with hold_thread(mux.program):
             begin = time.monotonic()
             client.send(RESETS["device-reset"])
-            caught = not client.has_answer(0.01)
+            caught = not client.has_answer(0.2)
             if caught:
                 expect_answer(client, begin)
         client.close()

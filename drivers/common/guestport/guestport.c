@@ -130,7 +130,7 @@ end_listener(struct nmx_guestport *port)
 
 	port->listener.fd = nmx_vfu_end_listener(&port->listener);
 	while ((fd = nmx_vfu_accept(&port->listener)) >= 0)
-		nmx_base_discard_connection(port->bin, &fd);
+		nmx_base_discard_connection(port->bin, &fd, 1);
 	nmx_base_discard_fds(port->bin, &port->listener.fd, 1);
 }
 

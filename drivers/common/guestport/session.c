@@ -218,7 +218,7 @@ close_doorbell(struct nmx_from_guest *queue)
 static void
 clean_up(struct nmx_guestport *port)
 {
-	int left[NMX_VFU_SERVER_FDS_MAX];
+	int left[1 + NMX_VFU_SERVER_FDS_MAX];
 	unsigned int n;
 
 	nmx_vdev_attach(port->vdev, NULL);
@@ -227,10 +227,10 @@ clean_up(struct nmx_guestport *port)
 	nmx_guestport_close_vectors(port);
 	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
 		close_doorbell(&port->from_guest[i]);
-	n = nmx_vfu_destroy_server(port->server, left);
+	n = nmx_vfu_destroy_server(port->server, left + 1);
 	port->server = NULL;
-	nmx_base_discard_fds(port->bin, left, n);
-	nmx_base_discard_connection(port->bin, &port->connection);
+	left[0] = nmx_base_take_fd(&port->connection);
+	nmx_base_discard_connection(port->bin, left, 1 + n);
 	port->reset_grace = port->reclaim_grace = port->vector_grace = NO_GRACE;
 	port->parked_grace = NO_GRACE;
 	port->removed_ns = 0;
@@ -327,7 +327,7 @@ nmx_guestport_accept(struct nmx_guestport *port, uint64_t now_ns)
 	if (fd < 0)
 		return;
 	if (port->connection >= 0)
-		nmx_base_discard_connection(port->bin, &fd);
+		nmx_base_discard_connection(port->bin, &fd, 1);
 	else
 		begin_session(port, fd, now_ns);
 }
