@@ -8,7 +8,7 @@ import time
 import pytest
 
 from dpdk import DRIVERS, eal_args, start_testpmd, start_vm
-from mux import Mux, Stations, mac
+from mux import Mux, Stations, Wire, mac
 from testpmd import wait_until
 
 MB = 1 << 20
@@ -38,6 +38,21 @@ def test_two_machines_and_a_container_lose_nothing_among_them(rig):
     for name in names:
         assert mux.drops(name) == {}
     assert mux.end() == 0
+
+
+def test_a_kernel_on_the_wire_pings_a_machine(rig):
+    """Broadcast ARP, then unicast; testpmd's icmpecho answers for any IP address."""
+    wire = Wire(rig)
+    try:
+        mux = Mux(rig, ["vm0"], device="net_tap0,iface=nmxwire", netns=wire.name)
+        wire.set_up("nmxwire", "10.9.0.1/24")
+        vm = start_vm(rig, "vfio-pci", "vm0")
+        start_testpmd(vm, args=["--auto-start", "--forward-mode=icmpecho"])
+        mux.wait_linked("vm0")
+        answer = wire.run("ping", "-c", "20", "-i", "0.05", "-W", "5", "10.9.0.77").stdout
+        assert " 0% packet loss" in answer, answer
+    finally:
+        wire.remove()
 
 
 def count_mapped(program, pattern="memory-backend-memfd|/memfd:ram"):
