@@ -91,8 +91,8 @@ def test_dead_guest_fails_the_test_with_its_last_words(rig):
 
 def test_nothing_is_left_of_a_bench_that_is_killed():
     parts = get_parts()
-    argv = [f"{ROOT}/tests/vm/launch", parts["qemu"], "/:/mnt/root:ro", "--", "-S", "-nodefaults",
-            "-display", "none"]
+    argv = [f"{ROOT}/devtools/in-root", parts["qemu"], "/:/mnt/root:ro", "--",
+            "qemu-system-x86_64", "-S", "-nodefaults", "-display", "none"]
     mounts = len(open("/proc/self/mounts", encoding="ascii").readlines())
     starter = subprocess.Popen([sys.executable, "-c", STARTER, *argv], stdout=subprocess.PIPE)
     pid = int(starter.stdout.readline())

@@ -158,8 +158,9 @@ class Vm:
         """QEMU, with its devices; the guest only begins to boot."""
         listeners = [self.listen(kind) for kind in ("agent", "qmp")]
         netns = ["ip", "netns", "exec", self.options["netns"]] if self.options["netns"] else []
-        argv = [*netns, f"{ROOT}/tests/vm/launch", self.parts["qemu"], *self.list_binds(), "--",
-                *self.machine_args(), *self.device_args(), *self.kernel_args()]
+        argv = [*netns, f"{ROOT}/devtools/in-root", self.parts["qemu"], *self.list_binds(), "--",
+                "qemu-system-x86_64", *self.machine_args(), *self.device_args(),
+                *self.kernel_args()]
         with open(f"{self.rig.logs}/{self.name}.qemu", "ab") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             start_new_session=True)
