@@ -12,10 +12,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <rte_lcore.h>
-
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
+#include "lib/dpdk/compat.h"
 #include "port.h"
 
 #define PORTS_MAX  4096
@@ -202,7 +201,7 @@ take_turn(const struct epoll_event *events, int n, unsigned int *eager_turns)
 	return ++*eager_turns < EAGER_TURNS ? 0 : 1;
 }
 
-static void *
+static nmx_dpdk_thread_result
 run(void *unused)
 {
 	struct epoll_event events[EVENTS_MAX];
@@ -219,7 +218,7 @@ run(void *unused)
 		stopping = control.stopping;
 		nmx_control_unlock();
 		if (stopping)
-			return NULL;
+			return 0;
 		if (timeout_ms == 0)
 			sched_yield();
 	}
@@ -248,7 +247,7 @@ start_thread(void)
 		epoll_ctl(control.epoll_fd, EPOLL_CTL_ADD, control.wake_fd, &event) != 0)
 		ret = -errno;
 	else
-		ret = -abs(rte_ctrl_thread_create(&control.thread, "nmx-control", NULL, run, NULL));
+		ret = nmx_dpdk_start_control_thread(&control.thread, "nmx-control", run, NULL);
 	if (ret != 0)
 		close_fds();
 	control.running = ret == 0;

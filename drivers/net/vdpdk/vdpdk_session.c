@@ -24,10 +24,10 @@
 #include <unistd.h>
 
 #include <rte_errno.h>
-#include <rte_lcore.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
+#include "lib/dpdk/compat.h"
 #include "vdpdk.h"
 #include "vdpdk_transport.h"
 
@@ -524,7 +524,7 @@ take_turn(struct vdpdk_port *port, int *last_error)
 		tell_link(port);
 }
 
-static void *
+static nmx_dpdk_thread_result
 run(void *opaque)
 {
 	struct vdpdk_port *port = opaque;
@@ -536,16 +536,16 @@ run(void *opaque)
 		if (!is_orphaned)
 			wait_for_news(port);
 	}
-	return NULL;
+	return 0;
 }
 
 int
 vdpdk_start_thread(struct vdpdk_port *port)
 {
-	int ret = rte_ctrl_thread_create(&port->thread, "nmx-session", NULL, run, port);
+	int ret = nmx_dpdk_start_control_thread(&port->thread, "nmx-session", run, port);
 
 	port->has_thread = ret == 0;
-	return ret < 0 ? ret : -ret;
+	return ret;
 }
 
 void
