@@ -10,9 +10,9 @@ def start_vm(rig, driver, *sockets, **options):
                                            **options})
 
 
-def eal_args(vm, address, extra=()):
-    """EAL's arguments for our driver and one device."""
-    return ["-d", f"{vm.rig.plugins}/librte_net_vdpdk.so", "-a", address, *extra]
+def eal_args(vm, address, extra=(), plugins=None):
+    """EAL's arguments for our driver and one device; plugins: where the driver is, if elsewhere."""
+    return ["-d", f"{plugins or vm.rig.plugins}/librte_net_vdpdk.so", "-a", address, *extra]
 
 
 def start_testpmd(vm, driver="vfio-pci", args=(), eal=(), number=0, devargs=""):
