@@ -18,111 +18,28 @@
 
 #include <cmocka.h>
 
-#include "lib/base/fd.h"
-#include "lib/mem/mem.h"
+#include "lib/mem/rig_test.h"
 
-#define PAGE UINT64_C(4096)
-#define HUGE (UINT64_C(2) << 20)
-#define RW   (NMX_MEM_READ | NMX_MEM_WRITE)
-#define NAME "nmx-cover-test"
-
-/** A guest whose memory is one file of huge pages. */
-struct guest {
-	struct nmx_mem *mem;
-	int file, lost;
-	uint8_t *own; /* the file, mapped by its owner */
-	size_t bytes;
-};
-
-/** Skips the test where there are not as many huge pages. */
+/** A guest whose memory is one file of huge pages; each small page begins with its offset. */
 static void
-start_guest(struct guest *guest, unsigned int n_pages)
+start_huge(struct client *guest, unsigned int n_pages)
 {
 	static const struct nmx_mem_limits limits = { .maps_max = 1024, .bytes_max = 1 << 30 };
 
-	guest->bytes = n_pages * HUGE;
-	guest->file = memfd_create(NAME, MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
-	if (guest->file < 0 || ftruncate(guest->file, (off_t)guest->bytes) != 0)
-		skip();
-	guest->own = mmap(NULL, guest->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, guest->file, 0);
-	if (guest->own == MAP_FAILED) {
-		nmx_base_close_fd(&guest->file);
-		skip();
-	}
-	guest->lost = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	assert_true(guest->lost >= 0);
-	assert_int_equal(nmx_mem_create(&limits, guest->lost, &guest->mem), 0);
+	start_client(guest, n_pages * HUGE, MFD_HUGETLB | MFD_HUGE_2MB, &limits);
 	for (uint64_t at = 0; at < guest->bytes; at += PAGE)
 		memcpy(guest->own + at, &at, sizeof(at));
 }
 
-static void
-stop_guest(struct guest *guest)
-{
-	nmx_mem_destroy(guest->mem);
-	munmap(guest->own, guest->bytes);
-	nmx_base_close_fd(&guest->file);
-	nmx_base_close_fd(&guest->lost);
-}
-
-static int
-map_file(struct guest *guest, int file, uint64_t start, uint64_t size, uint64_t offset,
-	uint32_t protection)
-{
-	struct nmx_mem_map map = { { start, size }, offset, protection };
-	int fd = fcntl(file, F_DUPFD_CLOEXEC, 0), ret;
-
-	assert_true(fd >= 0);
-	ret = nmx_mem_map(guest->mem, &map, &fd);
-	assert_int_equal(fd, -1);
-	return ret;
-}
-
-static int
-unmap(struct guest *guest, uint64_t start, uint64_t size)
-{
-	int ret = nmx_mem_unmap(guest->mem, (struct nmx_range){ start, size });
-
-	nmx_mem_reclaim(guest->mem);
-	return ret;
-}
-
-static int
-translate(struct guest *guest, uint64_t start, uint64_t size, uint32_t protection, uint8_t **ret)
-{
-	struct nmx_mem_cache cache = { 0 };
-	NMX_SHARED uint8_t *at = NULL;
-	int error = nmx_mem_translate(
-		nmx_mem_get_view(guest->mem), &cache, start, size, protection, &at);
-
-	*ret = NMX_SHARED_PLAIN(uint8_t, at);
-	return error;
-}
-
 /** That the pages of a range are there, and those of the file from `offset` on. */
 static void
-see_memory(struct guest *guest, uint64_t start, uint64_t size, uint64_t offset)
+see_memory(struct client *guest, uint64_t start, uint64_t size, uint64_t offset)
 {
 	uint8_t *at;
 
 	assert_int_equal(translate(guest, start, size, NMX_MEM_READ, &at), 0);
 	for (uint64_t i = 0; i < size; i += PAGE)
 		assert_memory_equal(at + i, guest->own + offset + i, 8);
-}
-
-/** How many mappings of guests' files this process has, but for the owner's own. */
-static unsigned int
-count_mappings(void)
-{
-	FILE *file = fopen("/proc/self/maps", "re");
-	unsigned int n = 0;
-	char line[512];
-
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file) != NULL)
-		n += strstr(line, NAME) != NULL;
-	fclose(file);
-	return n - 1;
 }
 
 /** A guest's memory as a VMM cuts it, around the holes below 1 MiB and below 4 GiB. */
@@ -139,7 +56,7 @@ static const struct {
 #define N_PIECES (sizeof(pieces) / sizeof(pieces[0]))
 
 static int
-map_piece(struct guest *guest, unsigned int i)
+map_piece(struct client *guest, unsigned int i)
 {
 	return map_file(guest, guest->file, pieces[i].start, pieces[i].size, pieces[i].offset,
 		pieces[i].protection);
@@ -147,7 +64,7 @@ map_piece(struct guest *guest, unsigned int i)
 
 /** What is mapped is there, and nothing else of the pages that are laid. */
 static void
-see_pieces(struct guest *guest, unsigned int mapped)
+see_pieces(struct client *guest, unsigned int mapped)
 {
 	uint8_t *at;
 
@@ -169,10 +86,10 @@ see_pieces(struct guest *guest, unsigned int mapped)
 static void
 pieces_of_one_file_are_mapped_and_unmapped_in_any_order(void **unused)
 {
-	struct guest g;
+	struct client g;
 
 	(void)unused;
-	start_guest(&g, 5);
+	start_huge(&g, 5);
 	for (unsigned int order = 0; order < 4 * 3 * 2; order++) {
 		unsigned int left = 0xf, mapped = 0, code = order;
 
@@ -195,18 +112,18 @@ pieces_of_one_file_are_mapped_and_unmapped_in_any_order(void **unused)
 		}
 		assert_int_equal(count_mappings(), 0);
 	}
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 static void
 pages_stay_where_a_burst_reads_them(void **unused)
 {
 	unsigned int mappings;
-	struct guest g;
+	struct client g;
 	uint8_t *at;
 
 	(void)unused;
-	start_guest(&g, 3);
+	start_huge(&g, 3);
 	for (unsigned int i = 0; i < 3; i++)
 		assert_int_equal(map_piece(&g, i), 0);
 	assert_int_equal(translate(&g, 0x100000, 8, RW, &at), 0);
@@ -221,16 +138,16 @@ pages_stay_where_a_burst_reads_them(void **unused)
 	}
 	assert_int_equal(
 		nmx_mem_count_bytes(g.mem), pieces[0].size + pieces[1].size + pieces[2].size);
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 static void
 the_last_map_takes_its_page_with_it(void **unused)
 {
-	struct guest g;
+	struct client g;
 
 	(void)unused;
-	start_guest(&g, 3);
+	start_huge(&g, 3);
 	/* The first lays all pages; then only the last one's is left, then none. */
 	assert_int_equal(map_file(&g, g.file, 5 * PAGE, 3 * HUGE - 6 * PAGE, 5 * PAGE, RW), 0);
 	assert_int_equal(map_file(&g, g.file, 3 * HUGE - PAGE, PAGE, 3 * HUGE - PAGE, RW), 0);
@@ -242,18 +159,18 @@ the_last_map_takes_its_page_with_it(void **unused)
 	assert_int_equal(unmap(&g, 3 * HUGE - PAGE, PAGE), 0);
 	assert_int_equal(count_mappings(), 1);
 	see_memory(&g, 9 * HUGE, PAGE, HUGE);
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 static void
 pages_that_hold_something_else_are_refused(void **unused)
 {
-	struct guest g, other;
+	struct client g, other;
 	int small;
 
 	(void)unused;
-	start_guest(&g, 3);
-	start_guest(&other, 3);
+	start_huge(&g, 3);
+	start_huge(&other, 3);
 	small = memfd_create("nmx-small", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(small, (off_t)HUGE), 0);
 	assert_int_equal(map_file(&g, g.file, HUGE, HUGE + PAGE, HUGE, RW), 0);
@@ -277,55 +194,55 @@ pages_that_hold_something_else_are_refused(void **unused)
 	assert_int_equal(
 		map_file(&g, g.file, 2 * HUGE + 2 * PAGE, PAGE, 2 * HUGE + 2 * PAGE, RW), 0);
 	nmx_base_close_fd(&small);
-	stop_guest(&other);
-	stop_guest(&g);
+	stop_client(&other);
+	stop_client(&g);
 }
 
 static void
 address_and_offset_agree_modulo_the_page(void **unused)
 {
-	struct guest g;
+	struct client g;
 
 	(void)unused;
-	start_guest(&g, 2);
+	start_huge(&g, 2);
 	assert_int_equal(map_file(&g, g.file, PAGE, PAGE, 0, RW), -EINVAL);
 	assert_int_equal(map_file(&g, g.file, 0, PAGE, PAGE, RW), -EINVAL);
 	assert_int_equal(map_file(&g, g.file, HUGE, HUGE, HUGE / 2, RW), -EINVAL);
 	assert_int_equal(map_file(&g, g.file, 7 * HUGE + PAGE, PAGE, PAGE, RW), 0);
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 static void
 files_have_all_of_the_last_page(void **unused)
 {
-	struct guest g;
+	struct client g;
 	int odd = memfd_create("nmx-odd", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
 
 	(void)unused;
-	start_guest(&g, 1);
+	start_huge(&g, 1);
 	/* A length that is no multiple of a page is all that is left of the last one. */
 	if (fallocate(odd, 0, 0, (off_t)(HUGE + HUGE / 2)) != 0) {
 		nmx_base_close_fd(&odd);
-		stop_guest(&g);
+		stop_client(&g);
 		skip();
 	}
 	assert_int_equal(map_file(&g, odd, 0, HUGE, 0, RW), 0);
 	assert_int_equal(map_file(&g, odd, HUGE, PAGE, HUGE, RW), -EFAULT);
 	assert_int_equal(map_file(&g, g.file, 4 * HUGE, HUGE + PAGE, 0, RW), -EFAULT);
 	nmx_base_close_fd(&odd);
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 static void
 a_page_is_laid_by_descriptors_that_are_equally_writable(void **unused)
 {
-	struct guest g;
+	struct client g;
 	char path[64];
 	uint8_t *at;
 	int reader;
 
 	(void)unused;
-	start_guest(&g, 1);
+	start_huge(&g, 1);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", g.file);
 	reader = open(path, O_RDONLY | O_CLOEXEC);
 	assert_true(reader >= 0);
@@ -343,7 +260,7 @@ a_page_is_laid_by_descriptors_that_are_equally_writable(void **unused)
 	at[100] = 5;
 	assert_int_equal(g.own[PAGE + 100], 5);
 	nmx_base_close_fd(&reader);
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 /* --- Random pieces against a table of pages --- */
@@ -364,10 +281,10 @@ static void
 random_pieces_agree_with_a_table(void **unused)
 {
 	struct nmx_range maps[MODEL_MAPS] = { { 0 } };
-	struct guest g;
+	struct client g;
 
 	(void)unused;
-	start_guest(&g, 4);
+	start_huge(&g, 4);
 	for (unsigned int i = 0; i < 5000; i++) {
 		struct nmx_range *map = &maps[draw(MODEL_MAPS)], wanted;
 		bool free = true;
@@ -397,7 +314,7 @@ random_pieces_agree_with_a_table(void **unused)
 		if (maps[k].size > 0)
 			assert_int_equal(unmap(&g, maps[k].start, maps[k].size), 0);
 	assert_int_equal(count_mappings(), 0);
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 int

@@ -17,78 +17,16 @@
 
 #include <cmocka.h>
 
-#include "lib/base/fd.h"
 #include "lib/mem/guard.h"
-#include "lib/mem/mem.h"
+#include "lib/mem/rig_test.h"
 
-#define PAGE   NMX_MEM_PAGE_BYTES
-#define WINDOW NMX_MEM_WINDOW_BYTES
-#define RW     (NMX_MEM_READ | NMX_MEM_WRITE)
-
-/** A client's view of it all: one file, and the address space under test. */
-struct client {
-	struct nmx_mem *mem;
-	int file, lost;
-	uint8_t *own; /* the file, mapped by its owner */
-	size_t own_bytes;
-};
-
+/** As most tests here want it. */
 static void
-start_client(struct client *client, size_t file_bytes)
+start_small(struct client *client, size_t bytes)
 {
 	static const struct nmx_mem_limits limits = { .maps_max = 64, .bytes_max = 1 << 20 };
 
-	client->file = memfd_create("nmx-mem-test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	client->lost = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	assert_true(client->file >= 0 && client->lost >= 0);
-	assert_int_equal(ftruncate(client->file, (off_t)file_bytes), 0);
-	client->own = mmap(NULL, file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, client->file, 0);
-	client->own_bytes = file_bytes;
-	assert_true(client->own != MAP_FAILED);
-	assert_int_equal(nmx_mem_create(&limits, client->lost, &client->mem), 0);
-}
-
-static void
-stop_client(struct client *client)
-{
-	nmx_mem_destroy(client->mem);
-	munmap(client->own, client->own_bytes);
-	nmx_base_close_fd(&client->file);
-	nmx_base_close_fd(&client->lost);
-}
-
-static int
-map(struct client *client, uint64_t start, uint64_t size, uint64_t offset, uint32_t protection)
-{
-	struct nmx_mem_map m = { { start, size }, offset, protection };
-	int fd = dup(client->file), ret;
-
-	assert_true(fd >= 0);
-	ret = nmx_mem_map(client->mem, &m, &fd);
-	assert_true((fd >= 0) == (ret == -EBUSY));
-	nmx_base_close_fd(&fd);
-	return ret;
-}
-
-static int
-translate(struct client *client, uint64_t start, uint64_t size, uint32_t protection, uint8_t **ret)
-{
-	struct nmx_mem_cache cache = { 0 };
-	NMX_SHARED uint8_t *at = NULL;
-	int err = nmx_mem_translate(
-		nmx_mem_get_view(client->mem), &cache, start, size, protection, &at);
-
-	*ret = NMX_SHARED_PLAIN(uint8_t, at);
-	return err;
-}
-
-static int
-unmap(struct client *client, uint64_t start, uint64_t size)
-{
-	int ret = nmx_mem_unmap(client->mem, (struct nmx_range){ start, size });
-
-	nmx_mem_reclaim(client->mem);
-	return ret;
+	start_client(client, bytes, MFD_ALLOW_SEALING, &limits);
 }
 
 static void
@@ -98,7 +36,7 @@ what_is_mapped_is_shared(void **unused)
 	uint8_t *at;
 
 	(void)unused;
-	start_client(&c, 4 * PAGE);
+	start_small(&c, 4 * PAGE);
 	assert_int_equal(map(&c, 0x100000, 2 * PAGE, PAGE, RW), 0);
 	assert_int_equal(translate(&c, 0x100000 + 5, 100, RW, &at), 0);
 	c.own[PAGE + 5] = 0x5a;
@@ -115,7 +53,7 @@ ranges_end_at_their_region(void **unused)
 	uint8_t *at;
 
 	(void)unused;
-	start_client(&c, 4 * PAGE);
+	start_small(&c, 4 * PAGE);
 	assert_int_equal(map(&c, 0x100000, PAGE, 0, RW), 0);
 	assert_int_equal(translate(&c, 0x100000, PAGE, RW, &at), 0);
 	assert_int_equal(translate(&c, 0x100000, PAGE + 1, RW, &at), -EFAULT);
@@ -135,7 +73,7 @@ adjacent_maps_are_one_region(void **unused)
 	uint8_t *at;
 
 	(void)unused;
-	start_client(&c, 8 * PAGE);
+	start_small(&c, 8 * PAGE);
 	assert_int_equal(map(&c, 0x102000, PAGE, 5 * PAGE, RW), 0);
 	assert_int_equal(map(&c, 0x100000, PAGE, 0, RW), 0);
 	assert_int_equal(map(&c, 0x101000, PAGE, 3 * PAGE, RW), 0);
@@ -164,7 +102,7 @@ windows_are_borders_of_regions(void **unused)
 	uint8_t *at;
 
 	(void)unused;
-	start_client(&c, 4 * PAGE);
+	start_small(&c, 4 * PAGE);
 	assert_int_equal(map(&c, WINDOW - PAGE, 2 * PAGE, 0, RW), 0);
 	assert_int_equal(nmx_mem_get_view(c.mem)->n_regions, 2);
 	assert_int_equal(translate(&c, WINDOW - 1, 1, RW, &at), 0);
@@ -192,7 +130,7 @@ bad_maps_are_refused(void **unused)
 	uint8_t *at;
 
 	(void)unused;
-	start_client(&c, 4 * PAGE);
+	start_small(&c, 4 * PAGE);
 	assert_int_equal(map(&c, 0x100000, 0, 0, RW), -EINVAL);
 	assert_int_equal(map(&c, 0x100001, PAGE, 0, RW), -EINVAL);
 	assert_int_equal(map(&c, 0x100000, PAGE + 1, 0, RW), -EINVAL);
@@ -227,7 +165,7 @@ one_unmap_takes_all_maps_of_its_range(void **unused)
 	uint8_t *at;
 
 	(void)unused;
-	start_client(&c, 8 * PAGE);
+	start_small(&c, 8 * PAGE);
 	for (uint64_t i = 0; i < 4; i++)
 		assert_int_equal(map(&c, 0x100000 + 2 * i * PAGE, PAGE, i * PAGE, RW), 0);
 	/* A map that would be cut keeps its neighbours, too. */
@@ -251,7 +189,7 @@ limits_hold(void **unused)
 	struct client c;
 
 	(void)unused;
-	start_client(&c, 1 << 20);
+	start_small(&c, 1 << 20);
 	assert_int_equal(map(&c, 0, 1 << 20, 0, RW), 0);
 	assert_int_equal(map(&c, 1 << 20, PAGE, 0, RW), -ENOSPC);
 	assert_int_equal(unmap(&c, 0, 1 << 20), 0);
@@ -275,7 +213,7 @@ memory_without_a_file_is_known_but_not_reached(void **unused)
 	int none = -1;
 
 	(void)unused;
-	start_client(&c, PAGE);
+	start_small(&c, PAGE);
 	assert_int_equal(nmx_mem_map(c.mem, &m, &none), 0);
 	assert_int_equal(translate(&c, 0xf0000, 1, NMX_MEM_READ, &at), -EFAULT);
 	assert_int_equal(map(&c, 0xf0000, PAGE, 0, RW), -EEXIST);
@@ -300,7 +238,7 @@ only_memory_files_are_admitted(void **unused)
 	int ends[2], disk, sealed;
 
 	(void)unused;
-	start_client(&c, PAGE);
+	start_small(&c, PAGE);
 	assert_int_equal(pipe(ends), 0);
 	assert_int_equal(map_fd(&c, ends[0], RW), -EINVAL);
 	close(ends[1]);
@@ -333,8 +271,8 @@ greedy_clients_leave_mappings_for_others(void **unused)
 	uint64_t n = 0;
 
 	(void)unused;
-	start_client(&greedy, PAGE);
-	start_client(&other, PAGE);
+	start_small(&greedy, PAGE);
+	start_small(&other, PAGE);
 	nmx_mem_destroy(greedy.mem);
 	assert_int_equal(nmx_mem_create(&limits, greedy.lost, &greedy.mem), 0);
 	while (map(&greedy, 2 * n * PAGE, PAGE, 0, RW) == 0)
@@ -358,7 +296,7 @@ withdrawn_memory_stays_until_reclaimed(void **unused)
 	uint8_t *at, *gone;
 
 	(void)unused;
-	start_client(&c, 2 * PAGE);
+	start_small(&c, 2 * PAGE);
 	c.own[0] = 7;
 	assert_int_equal(map(&c, 0x100000, PAGE, 0, RW), 0);
 	assert_int_equal(map(&c, 0x200000, PAGE, PAGE, RW), 0);
@@ -382,7 +320,7 @@ stale_caches_miss(void **unused)
 	NMX_SHARED uint8_t *at;
 
 	(void)unused;
-	start_client(&c, PAGE);
+	start_small(&c, PAGE);
 	assert_int_equal(map(&c, 0x100000, PAGE, 0, RW), 0);
 	assert_int_equal(
 		nmx_mem_translate(nmx_mem_get_view(c.mem), &cache, 0x100000, 1, RW, &at), 0);
@@ -401,7 +339,7 @@ maps_made_during_a_burst_are_found(void **unused)
 	struct client c;
 
 	(void)unused;
-	start_client(&c, 2 * PAGE);
+	start_small(&c, 2 * PAGE);
 	assert_int_equal(map(&c, 0x100000, PAGE, 0, RW), 0);
 	view = nmx_mem_get_view(c.mem); /* the burst begins */
 	assert_int_equal(map(&c, 0x200000, PAGE, PAGE, RW), 0);
@@ -435,8 +373,8 @@ vanished_memory_reads_zero_and_loses_its_owner_only(void **unused)
 
 	(void)unused;
 	assert_int_equal(nmx_mem_install_guard(), 0);
-	start_client(&victim, PAGE);
-	start_client(&bystander, PAGE);
+	start_small(&victim, PAGE);
+	start_small(&bystander, PAGE);
 	file = map_unsealable(&victim, 4 * PAGE);
 	assert_int_equal(map(&bystander, 0x400000, PAGE, 0, RW), 0);
 	assert_int_equal(translate(&victim, 0x400000, 4 * PAGE, RW, &at), 0);
@@ -465,7 +403,7 @@ mapping_fills_nothing_even_if_all_memory_is_locked(void **unused)
 	int file;
 
 	(void)unused;
-	start_client(&c, PAGE);
+	start_small(&c, PAGE);
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
 		skip(); /* RLIMIT_MEMLOCK */
 	file = map_unsealable(&c, 1 << 20);
@@ -564,7 +502,7 @@ random_maps_agree_with_a_page_table(void **unused)
 	struct model m = { 0 };
 
 	(void)unused;
-	start_client(&m.client, MODEL_PAGES * PAGE);
+	start_small(&m.client, MODEL_PAGES * PAGE);
 	for (uint32_t i = 0; i < MODEL_PAGES; i++)
 		memset(m.client.own + i * PAGE, (int)i + 1, 8);
 	for (uint32_t i = 0; i < 20000; i++) {

@@ -19,73 +19,29 @@
 
 #include <cmocka.h>
 
-#include "lib/base/fd.h"
-#include "lib/mem/mem.h"
+#include "lib/mem/rig_test.h"
 
-#define PAGE   NMX_MEM_PAGE_BYTES
-#define HUGE   (UINT64_C(2) << 20)
-#define WINDOW NMX_MEM_WINDOW_BYTES
-#define RW     (NMX_MEM_READ | NMX_MEM_WRITE)
-#define NAME   "nmx-revoke-test"
-
-struct guest {
-	struct nmx_mem *mem;
-	int file, lost;
-	uint8_t *own; /* the file, mapped by its owner */
-	size_t bytes;
-};
-
-/** Each page of the file has its number. Skips the test where there are no such pages. */
+/** Each page of the file has its number. */
 static void
-start_guest(struct guest *guest, size_t bytes, unsigned int flags)
+start_guest(struct client *guest, size_t bytes, unsigned int flags)
 {
 	static const struct nmx_mem_limits limits = { .maps_max = 1024, .bytes_max = 1 << 30 };
 
-	guest->bytes = bytes;
-	guest->file = memfd_create(NAME, MFD_CLOEXEC | flags);
-	if (guest->file < 0 || ftruncate(guest->file, (off_t)bytes) != 0)
-		skip();
-	guest->own = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, guest->file, 0);
-	if (guest->own == MAP_FAILED) {
-		nmx_base_close_fd(&guest->file);
-		skip();
-	}
-	guest->lost = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	assert_int_equal(nmx_mem_create(&limits, guest->lost, &guest->mem), 0);
+	start_client(guest, bytes, flags, &limits);
 	for (uint64_t at = 0; at < bytes; at += PAGE)
 		memcpy(guest->own + at, &(uint64_t){ at / PAGE + 1 }, 8);
 }
 
-static void
-stop_guest(struct guest *guest)
-{
-	nmx_mem_destroy(guest->mem);
-	munmap(guest->own, guest->bytes);
-	nmx_base_close_fd(&guest->file);
-	nmx_base_close_fd(&guest->lost);
-}
-
+/** The first step only. */
 static int
-map(struct guest *guest, uint64_t start, uint64_t size, uint64_t offset, uint32_t protection)
-{
-	struct nmx_mem_map map = { { start, size }, offset, protection };
-	int fd = dup(guest->file), ret;
-
-	ret = nmx_mem_map(guest->mem, &map, &fd);
-	assert_true((fd >= 0) == (ret == -EBUSY));
-	nmx_base_close_fd(&fd);
-	return ret;
-}
-
-static int
-unmap(struct guest *guest, uint64_t start, uint64_t size)
+withdraw(struct client *guest, uint64_t start, uint64_t size)
 {
 	return nmx_mem_unmap(guest->mem, (struct nmx_range){ start, size });
 }
 
 /** Where something is now, or NULL. */
 static volatile uint8_t *
-find(struct guest *guest, uint64_t start, uint64_t size)
+find(struct client *guest, uint64_t start, uint64_t size)
 {
 	struct nmx_mem_cache cache = { 0 };
 	NMX_SHARED uint8_t *at = NULL;
@@ -96,7 +52,7 @@ find(struct guest *guest, uint64_t start, uint64_t size)
 }
 
 static void
-see_memory(struct guest *guest, uint64_t start, uint64_t size, uint64_t offset)
+see_memory(struct client *guest, uint64_t start, uint64_t size, uint64_t offset)
 {
 	volatile uint8_t *at = find(guest, start, size);
 
@@ -107,32 +63,18 @@ see_memory(struct guest *guest, uint64_t start, uint64_t size, uint64_t offset)
 
 /** That a pointer leads nowhere: zeroes are read, and what is written isn't in the file. */
 static void
-see_nothing(struct guest *guest, volatile uint8_t *at, uint64_t offset)
+see_nothing(struct client *guest, volatile uint8_t *at, uint64_t offset)
 {
 	assert_int_equal(at[0], 0);
 	at[0] = 0x77;
 	assert_int_equal(guest->own[offset], (uint8_t)(offset / PAGE + 1));
 }
 
-static unsigned int
-count_mappings(void)
-{
-	FILE *file = fopen("/proc/self/maps", "re");
-	unsigned int n = 0;
-	char line[512];
-
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file) != NULL)
-		n += strstr(line, NAME) != NULL;
-	fclose(file);
-	return n - 1;
-}
-
 static void
 what_is_blanked_is_out_of_reach(void **unused)
 {
 	volatile uint8_t *first, *second;
-	struct guest g;
+	struct client g;
 
 	(void)unused;
 	start_guest(&g, 8 * PAGE, 0);
@@ -140,7 +82,7 @@ what_is_blanked_is_out_of_reach(void **unused)
 	assert_int_equal(map(&g, 0x104000, 4 * PAGE, 4 * PAGE, RW), 0);
 	first = find(&g, 0x101000, PAGE);
 	second = find(&g, 0x104000, PAGE);
-	assert_int_equal(unmap(&g, 0x100000, 4 * PAGE), 0);
+	assert_int_equal(withdraw(&g, 0x100000, 4 * PAGE), 0);
 	assert_true(nmx_mem_needs_wait(g.mem));
 	assert_int_equal(map(&g, 0x200000, PAGE, 0, RW), -EBUSY);
 	assert_int_equal(nmx_mem_blank(g.mem), 0);
@@ -153,9 +95,9 @@ what_is_blanked_is_out_of_reach(void **unused)
 	see_memory(&g, 0x200000, PAGE, 0);
 	assert_int_equal(map(&g, 0x100000, 4 * PAGE, 0, RW), -EBUSY);
 	assert_int_equal(map(&g, 0x101000, PAGE, 0, RW), -EBUSY);
-	assert_int_equal(unmap(&g, 0x100000, 4 * PAGE), 0);
+	assert_int_equal(withdraw(&g, 0x100000, 4 * PAGE), 0);
 	/* One more, while the first is still waited for. */
-	assert_int_equal(unmap(&g, 0x104000, 4 * PAGE), 0);
+	assert_int_equal(withdraw(&g, 0x104000, 4 * PAGE), 0);
 	assert_true(nmx_mem_needs_wait(g.mem));
 	assert_int_equal(nmx_mem_blank(g.mem), 0);
 	see_nothing(&g, second, 4 * PAGE);
@@ -164,7 +106,7 @@ what_is_blanked_is_out_of_reach(void **unused)
 	assert_int_equal(map(&g, 0x100000, 4 * PAGE, 0, RW), 0);
 	see_memory(&g, 0x100000, 4 * PAGE, 0);
 	see_memory(&g, 0x200000, PAGE, 0);
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 static void
@@ -173,7 +115,7 @@ what_is_revoked_comes_back(void **unused)
 	const uint64_t border = WINDOW - 2 * PAGE;
 	volatile uint8_t *at[3];
 	unsigned int mappings;
-	struct guest g;
+	struct client g;
 
 	(void)unused;
 	start_guest(&g, 16 * PAGE, 0);
@@ -208,14 +150,14 @@ what_is_revoked_comes_back(void **unused)
 		assert_int_equal(g.own[1], (uint8_t)i);
 	}
 	assert_false(nmx_mem_is_lost(g.mem));
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 static void
 maps_come_and_go_while_all_is_revoked(void **unused)
 {
 	volatile uint8_t *at;
-	struct guest g;
+	struct client g;
 
 	(void)unused;
 	start_guest(&g, 8 * PAGE, 0);
@@ -224,13 +166,13 @@ maps_come_and_go_while_all_is_revoked(void **unused)
 	assert_int_equal(map(&g, 0x300000, PAGE, 2 * PAGE, RW), 0);
 	at = find(&g, 0x300000, PAGE);
 	/* Of what was withdrawn nothing comes back, though it was in no view already. */
-	assert_int_equal(unmap(&g, 0x300000, PAGE), 0);
+	assert_int_equal(withdraw(&g, 0x300000, PAGE), 0);
 	assert_int_equal(nmx_mem_blank(g.mem), 0);
 	assert_int_equal(nmx_mem_revoke(g.mem), 0);
 	assert_int_equal(nmx_mem_count_maps(g.mem), 2);
-	assert_int_equal(unmap(&g, 0x100000, PAGE), 0);
+	assert_int_equal(withdraw(&g, 0x100000, PAGE), 0);
 	assert_false(nmx_mem_needs_wait(g.mem));
-	assert_int_equal(unmap(&g, 0x100000, PAGE), 0);
+	assert_int_equal(withdraw(&g, 0x100000, PAGE), 0);
 	assert_int_equal(map(&g, 0x100000, PAGE, 3 * PAGE, RW), 0);
 	assert_int_equal(map(&g, 0x300000, PAGE, 4 * PAGE, RW), 0);
 	assert_int_equal(map(&g, 5 * WINDOW, PAGE, 5 * PAGE, RW), 0);
@@ -251,7 +193,7 @@ maps_come_and_go_while_all_is_revoked(void **unused)
 	assert_null(find(&g, 0x100000, 1));
 	/* Whatever state it is in, it can be ended. */
 	assert_int_equal(nmx_mem_revoke(g.mem), 0);
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 static void
@@ -259,7 +201,7 @@ huge_pages_are_revoked_and_come_back(void **unused)
 {
 	volatile uint8_t *low, *high;
 	unsigned int mappings;
-	struct guest g;
+	struct client g;
 
 	(void)unused;
 	start_guest(&g, 4 * HUGE, MFD_HUGETLB | MFD_HUGE_2MB);
@@ -271,7 +213,7 @@ huge_pages_are_revoked_and_come_back(void **unused)
 	high = find(&g, 9 * HUGE, PAGE);
 	mappings = count_mappings();
 	/* What shares a huge page with memory that stays can't be blanked alone. */
-	assert_int_equal(unmap(&g, 0xc0000, 0x20000), 0);
+	assert_int_equal(withdraw(&g, 0xc0000, 0x20000), 0);
 	assert_int_equal(nmx_mem_blank(g.mem), -EBUSY);
 	assert_int_equal(*low, 1);
 	assert_int_equal(nmx_mem_revoke(g.mem), 0);
@@ -284,7 +226,7 @@ huge_pages_are_revoked_and_come_back(void **unused)
 	assert_int_equal(count_mappings(), mappings);
 	/* What has its pages for itself can. */
 	high = find(&g, 9 * HUGE, PAGE);
-	assert_int_equal(unmap(&g, 9 * HUGE, HUGE + PAGE), 0);
+	assert_int_equal(withdraw(&g, 9 * HUGE, HUGE + PAGE), 0);
 	assert_int_equal(nmx_mem_blank(g.mem), 0);
 	see_nothing(&g, high, 2 * HUGE);
 	assert_int_equal(map(&g, 10 * HUGE, HUGE, 0, RW), -EBUSY);
@@ -295,7 +237,7 @@ huge_pages_are_revoked_and_come_back(void **unused)
 	nmx_mem_unmap_all(g.mem);
 	nmx_mem_reclaim(g.mem);
 	assert_int_equal(count_mappings(), 0);
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 static unsigned int
@@ -312,7 +254,7 @@ static void
 few_files_of_huge_pages_are_kept_open(void **unused)
 {
 	volatile uint8_t *at;
-	struct guest g;
+	struct client g;
 	unsigned int n;
 
 	(void)unused;
@@ -341,7 +283,7 @@ few_files_of_huge_pages_are_kept_open(void **unused)
 	nmx_mem_reclaim(g.mem);
 	assert_null(find(&g, 0, 1));
 	assert_int_equal(count_fds(), n);
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 static uint64_t
@@ -356,7 +298,7 @@ count_blocks(int file)
 static void
 force_fills_nothing_even_if_all_memory_is_locked(void **unused)
 {
-	struct guest g;
+	struct client g;
 	uint64_t before;
 	char line[256];
 	FILE *file;
@@ -369,7 +311,7 @@ force_fills_nothing_even_if_all_memory_is_locked(void **unused)
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
 		skip(); /* RLIMIT_MEMLOCK */
 	assert_int_equal(map(&g, 0, 1 << 28, 0, RW), 0);
-	assert_int_equal(unmap(&g, 0, 1 << 28), 0);
+	assert_int_equal(withdraw(&g, 0, 1 << 28), 0);
 	/* Not nmx_mem_revoke(): were it filled, the machine would have no memory left. */
 	assert_int_equal(nmx_mem_blank(g.mem), 0);
 	file = fopen("/proc/self/status", "re");
@@ -379,7 +321,7 @@ force_fills_nothing_even_if_all_memory_is_locked(void **unused)
 	assert_true(kib > 0 && kib < 100000);
 	assert_int_equal(count_blocks(g.file), before);
 	assert_int_equal(munlockall(), 0);
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 /* --- A thread that goes on in the very moment --- */
@@ -419,7 +361,7 @@ static void
 memory_is_replaced_in_one_step(void **unused)
 {
 	struct burst burst = { 0 };
-	struct guest g;
+	struct client g;
 
 	(void)unused;
 	start_guest(&g, 16 * PAGE, 0);
@@ -428,7 +370,7 @@ memory_is_replaced_in_one_step(void **unused)
 		assert_int_equal(map(&g, 0x100000, 16 * PAGE, 0, RW), 0);
 		atomic_store(&burst.at, find(&g, 0x100000, 16 * PAGE));
 		if (i % 2 == 0) {
-			assert_int_equal(unmap(&g, 0x100000, 16 * PAGE), 0);
+			assert_int_equal(withdraw(&g, 0x100000, 16 * PAGE), 0);
 			assert_int_equal(nmx_mem_blank(g.mem), 0);
 		} else {
 			assert_int_equal(nmx_mem_revoke(g.mem), 0);
@@ -440,7 +382,7 @@ memory_is_replaced_in_one_step(void **unused)
 	}
 	atomic_store(&burst.over, true);
 	pthread_join(burst.thread, NULL);
-	stop_guest(&g);
+	stop_client(&g);
 }
 
 int
