@@ -5,7 +5,7 @@
 /**
  * The one place that knows of differences between DPDK's releases.
  *
- * Built and tested on 22.11; the guest's driver builds and runs on 24.11, too. Drivers see
+ * Built and tested on 22.11; the guest's driver is made for 24.11, too. Drivers see
  * structures whose layout is fixed within one year.month only, so a plugin serves the release it
  * was built for and says so about any other.
  */

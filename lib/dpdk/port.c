@@ -6,19 +6,44 @@
 
 #include <errno.h>
 
-int
-nmx_dpdk_attach_view(struct rte_device *device, const struct eth_dev_ops *operations)
+#include "compat.h"
+
+static int
+attach_view(struct rte_device *device, const struct eth_dev_ops *view)
 {
 	struct rte_eth_dev *dev = rte_eth_dev_attach_secondary(rte_dev_name(device));
 
 	if (dev == NULL)
 		return -ENODEV;
 	dev->device = device;
-	dev->dev_ops = operations;
+	dev->dev_ops = view;
 	dev->rx_pkt_burst = rte_eth_pkt_burst_dummy;
 	dev->tx_pkt_burst = rte_eth_pkt_burst_dummy;
 	rte_eth_dev_probing_finish(dev);
 	return 0;
+}
+
+int
+nmx_dpdk_begin_probe(
+	struct rte_device *device, const struct eth_dev_ops *view, int logtype, const char *driver)
+{
+	int ret;
+
+	if (!nmx_dpdk_is_built_for()) {
+		rte_log(RTE_LOG_ERR, logtype,
+			"%s: built for DPDK " NMX_DPDK_BUILT_FOR ", but this is %s; rebuild\n",
+			driver, rte_version());
+		return -ENOTSUP;
+	}
+	if (rte_eal_process_type() == RTE_PROC_PRIMARY)
+		return 0;
+	ret = attach_view(device, view);
+	if (ret == 0)
+		return 1;
+	rte_log(RTE_LOG_ERR, logtype,
+		"%s: the primary has no port %s; let it make the port first\n", driver,
+		rte_dev_name(device));
+	return ret;
 }
 
 int

@@ -16,12 +16,16 @@
 #include <ethdev_driver.h>
 
 /**
- * Make the view, as a driver's probe(). The port has the device's name.
+ * What a driver's probe() begins with: whether the plugin fits this DPDK, and, in a secondary
+ * process, the view of the primary's port, which has the device's name. Logs why it fails.
  *
- * @param operations  close, link_update and what only reads shared memory
- * @return 0; -ENODEV the primary has no such port
+ * @param view     operations: close, link_update and what only reads shared memory
+ * @param driver   its name, for the log
+ * @return 0: a primary, go on; 1: the view is made, and all is done; -ENOTSUP another release of
+ *         DPDK; -ENODEV the primary has no such port
  */
-int nmx_dpdk_attach_view(struct rte_device *device, const struct eth_dev_ops *operations);
+int nmx_dpdk_begin_probe(
+	struct rte_device *device, const struct eth_dev_ops *view, int logtype, const char *driver);
 
 /** Operations of every view: there is nothing to free, and the primary keeps the link. */
 int nmx_dpdk_close_view(struct rte_eth_dev *dev);

@@ -28,6 +28,16 @@ def connect(path):
     return client, event
 
 
+@pytest.fixture
+def told(host):
+    """A driver that was told; the port's close goes on meanwhile."""
+    client, event = connect(host.path)
+    host.close_port(event)
+    assert is_signalled(event)
+    yield client
+    os.close(event)
+
+
 class Host:
     """A testpmd whose guest port is being closed."""
 
@@ -68,45 +78,33 @@ def expect_end(client):
         pass
 
 
-def test_a_driver_is_told_and_has_a_moment(host):
-    client, event = connect(host.path)
-    host.close_port(event)
-    assert is_signalled(event)
+def test_a_driver_is_told_and_has_a_moment(host, told):
     begin = time.monotonic()
     while time.monotonic() - begin < 0.7 * MOMENT:
-        assert client.read(d.STATUS) == d.RUNNING | REMOVED
-        assert client.request(d.INFO_GET) == d.OK
-        assert struct.unpack_from("<Q", client.memory, d.AREA)[0] >> 63 == 0  # link down
+        assert told.read(d.STATUS) == d.RUNNING | REMOVED
+        assert told.request(d.INFO_GET) == d.OK
+        assert struct.unpack_from("<Q", told.memory, d.AREA)[0] >> 63 == 0  # link down
         time.sleep(0.01)
-    expect_end(client)
+    expect_end(told)
     assert 0.9 * MOMENT < time.monotonic() - begin < 1.5 * MOMENT
     assert host.wait_closed() < 3
-    os.close(event)
 
 
-def test_a_driver_that_leaves_holds_nothing_up(host):
-    client, event = connect(host.path)
-    host.close_port(event)
-    assert is_signalled(event)
-    client.post(d.STATUS, 0)
-    client.wait_reset()
-    assert client.read(d.STATUS) == REMOVED
-    assert client.write(0x04, 0x2, region=7) == 0  # no bus mastering, as a kernel would have it
+def test_a_driver_that_leaves_holds_nothing_up(host, told):
+    told.post(d.STATUS, 0)
+    told.wait_reset()
+    assert told.read(d.STATUS) == REMOVED
+    assert told.write(0x04, 0x2, region=7) == 0  # no bus mastering, as a kernel would have it
     begin = time.monotonic()
     while time.monotonic() - begin < 0.5 * PARTING:
-        assert client.read(0, region=7) & 0xFFFF == 0x1AF4
-    expect_end(client)
+        assert told.read(0, region=7) & 0xFFFF == 0x1AF4
+    expect_end(told)
     assert host.wait_closed() < 1
-    os.close(event)
 
 
-def test_a_client_that_hangs_up_holds_nothing_up(host):
-    client, event = connect(host.path)
-    host.close_port(event)
-    assert is_signalled(event)
-    client.close()
+def test_a_client_that_hangs_up_holds_nothing_up(host, told):
+    told.close()
     assert host.wait_closed() < 0.5
-    os.close(event)
 
 
 def test_a_client_without_a_driver_holds_nothing_up(host):

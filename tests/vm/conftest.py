@@ -6,7 +6,7 @@ import os
 import pytest
 
 from process import LocalProcess
-from rig import Rig
+from rig import ROOT, Rig
 from vm import Vm, get_parts
 
 
@@ -52,3 +52,11 @@ def parts():
 @pytest.fixture
 def rig_class():
     return VmRig
+
+
+@pytest.fixture(scope="module")
+def shared_vm(plugins, request):
+    """One guest without NICs for all tests of a file that leave it as it is."""
+    rig = VmRig(plugins, f"{ROOT}/build/e2e/{request.module.__name__}")
+    yield rig.vm()
+    rig.clean_up()

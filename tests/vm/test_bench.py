@@ -22,8 +22,8 @@ time.sleep(60)
 """
 
 
-def test_guest_boots_and_runs_commands(rig):
-    vm = rig.vm()
+def test_guest_boots_and_runs_commands(shared_vm):
+    vm = shared_vm
     print(f"boot: {vm.boot_s:.1f} s")
     result = vm.run("echo said; echo complained >&2; exit 3", check=False)
     assert (result.status, result.said) == (3, "said\ncomplained\n")
@@ -40,8 +40,8 @@ def test_guest_boots_and_runs_commands(rig):
     assert re.search(r"HugePages_Free:\s*128\b", vm.read("/proc/meminfo"))
 
 
-def test_hanging_command_is_ended_in_time(rig):
-    vm = rig.vm()
+def test_hanging_command_is_ended_in_time(shared_vm):
+    vm = shared_vm
     begin = time.monotonic()
     with pytest.raises(Failure, match="not done in 2 s; it said:\nbefore"):
         vm.run("echo before; sleep 1000 & wait", timeout=2)
@@ -49,8 +49,8 @@ def test_hanging_command_is_ended_in_time(rig):
     assert "sleep" not in vm.run("cat /proc/*/comm", check=False).said
 
 
-def test_programs_run_side_by_side_on_terminals(rig):
-    vm = rig.vm()
+def test_programs_run_side_by_side_on_terminals(shared_vm):
+    vm = shared_vm
     cats = [vm.start(["cat"]) for _ in range(8)]
     for number, cat in enumerate(cats):
         cat.send(f"line {number}")
@@ -70,8 +70,8 @@ def test_programs_run_side_by_side_on_terminals(rig):
     assert cats[2].process.poll() is None
 
 
-def test_stock_testpmd_runs_in_a_guest(rig):
-    vm = rig.vm()
+def test_stock_testpmd_runs_in_a_guest(shared_vm):
+    vm = shared_vm
     testpmd = vm.testpmd(["--vdev", "net_null0"])
     assert testpmd.stats()["RX-packets"] == 0
     assert testpmd.link_is_up()

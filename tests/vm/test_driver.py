@@ -51,58 +51,50 @@ def test_stream_through_a_guest_is_clean(rig, driver, queues, mode):
     assert guest.quit() == 0
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_killed_program_starts_again_and_nothing_is_written_in_between(rig, driver):
-    host = rig.host(rig.tnic(**LOAD))
-    vm = start_vm(rig, driver)
+def start_receiver(vm, driver="vfio-pci"):
+    """A program in the guest that has got some of the load."""
     guest = start_testpmd(vm, driver, ["--auto-start"], ["--in-memory"])
-    host.command("start")
     wait_until(lambda: guest.stats()["RX-packets"] > 1000, "frames in the guest", 30)
+    return guest
+
+
+def end_program(guest, vm, host, how):
+    """In each way that leaves the ring with buffers; under load, or with all of them posted."""
+    if how == "reset under load":
+        vm.reset()
     host.command("stop")
-    guest.kill()
-    pattern = start_pattern(vm)
-    offer_frames(host)
-    check_pattern(pattern)
-    pattern.kill()
-    guest = start_testpmd(vm, driver, ["--auto-start"], ["--in-memory"])
-    host.command("start")
-    wait_until(lambda: guest.stats()["RX-packets"] > 1000, "frames in the next program", 30)
+    if how == "killed":
+        guest.kill()
+    elif how == "rebooted":
+        vm.reboot()
 
 
-@pytest.mark.parametrize("how, driver", [("reset", "vfio-pci"), ("reboot", "uio_pci_generic")])
-def test_rebooted_guest_starts_again_and_nothing_is_written_in_between(rig, how, driver):
+@pytest.mark.parametrize("driver, other", [("vfio-pci", "reset under load"),
+                                           ("uio_pci_generic", "rebooted")])
+def test_next_program_starts_and_nothing_is_written_in_between(rig, driver, other):
     host = rig.host(rig.tnic(**LOAD))
     vm = start_vm(rig, driver)
-    guest = start_testpmd(vm, driver, ["--auto-start"], ["--in-memory"])
+    for how in ("killed", other):
+        host.command("start")
+        end_program(start_receiver(vm, driver), vm, host, how)
+        pattern = start_pattern(vm)
+        offer_frames(host)
+        check_pattern(pattern)
+        pattern.kill()
     host.command("start")
-    wait_until(lambda: guest.stats()["RX-packets"] > 1000, "frames in the guest", 30)
-    if how == "reset":
-        vm.reset()  # under load
-        host.command("stop")
-    else:
-        host.command("stop")  # so all of the ring's buffers are posted
-        vm.reboot()
-    pattern = start_pattern(vm)
-    offer_frames(host)
-    check_pattern(pattern)
-    pattern.kill()
-    guest = start_testpmd(vm, driver, ["--auto-start"], ["--in-memory"])
-    host.command("start")
-    wait_until(lambda: guest.stats()["RX-packets"] > 1000, "frames after the reboot", 30)
+    start_receiver(vm, driver)
 
 
 def test_panicking_guest_under_load_hurts_nobody(rig):
     """Its kernel hangs; nobody resets the device, nobody reads its rings."""
     host = rig.host(rig.tnic(**LOAD))
     vm = start_vm(rig, "vfio-pci")
-    guest = start_testpmd(vm, args=["--auto-start"])
     host.command("start")
-    wait_until(lambda: guest.stats()["RX-packets"] > 1000, "frames in the guest", 30)
+    start_receiver(vm)
     vm.panic()
     before = host.stats(1)["RX-packets"]
     wait_until(lambda: host.stats(1)["RX-packets"] > before + 5000, "the host to go on", 30)
     vm.kill()
     wait_until(lambda: not host.link_is_up(), "the machine's end")
     vm.power_on()
-    guest = start_testpmd(vm, args=["--auto-start"])
-    wait_until(lambda: guest.stats()["RX-packets"] > 1000, "frames in the next machine", 30)
+    start_receiver(vm)

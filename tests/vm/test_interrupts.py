@@ -76,8 +76,17 @@ class Activity:
         return [now - before for now, before in zip(self.read(), self.before)]
 
 
+def watch_idle(l3fwd):
+    """What it does in two seconds without frames: ticks, and how often it went to sleep."""
+    activity = Activity(l3fwd)
+    time.sleep(2)
+    ticks, sleeps = activity.look()
+    print(f"idle: {ticks} ticks, asleep {sleeps} times")
+    return ticks, sleeps
+
+
 def exchange(pulses, l3fwd):
-    """All frames there and back; how many of them woke the router."""
+    """All frames there and back; most of them woke the router."""
     def is_over():
         l3fwd.drain()  # it tells of each, and waits for whoever listens
         pulses.drain()
@@ -87,7 +96,9 @@ def exchange(pulses, l3fwd):
     pulses.send("")
     wait_until(is_over, "the last frame", 60 + PULSES // 20)
     assert END.search(pulses.said).groups() == (b"returned", str(PULSES).encode())
-    return l3fwd.said.count(WOKEN, begin)
+    woken = l3fwd.said.count(WOKEN, begin)
+    print(f"woken for {woken} of {PULSES} frames")
+    assert woken > PULSES // 2
 
 
 def test_l3fwd_power_that_waits_for_ever_is_woken_for_each_frame(rig, l3fwd_power):
@@ -95,27 +106,18 @@ def test_l3fwd_power_that_waits_for_ever_is_woken_for_each_frame(rig, l3fwd_powe
     l3fwd = start_l3fwd(start_vm(rig, "vfio-pci"), f"{l3fwd_power}/l3fwd-power-patient")
     # Without frames there is nothing that wakes it, so it does nothing at all. A tick may be one
     # from before, that was told late.
-    activity = Activity(l3fwd)
-    time.sleep(2)
-    ticks, sleeps = activity.look()
+    ticks, sleeps = watch_idle(l3fwd)
     assert ticks <= 1 and sleeps == 0
-    woken = exchange(pulses, l3fwd)
-    print(f"woken for {woken} of {PULSES} frames")
-    assert woken > PULSES // 2
+    exchange(pulses, l3fwd)
     wait_until(lambda: is_asleep(l3fwd), "l3fwd-power to sleep again")
 
 
 def test_stock_l3fwd_power_is_woken_for_each_frame(rig, l3fwd_power):
     pulses = start_pulses(rig)
     l3fwd = start_l3fwd(start_vm(rig, "vfio-pci"), f"{l3fwd_power}/l3fwd-power")
-    activity = Activity(l3fwd)
-    time.sleep(2)
-    ticks, sleeps = activity.look()
-    print(f"idle: {ticks} ticks, asleep {sleeps} times in 2 s")
+    ticks, sleeps = watch_idle(l3fwd)
     assert ticks < 50 and sleeps < 300
-    woken = exchange(pulses, l3fwd)
-    print(f"woken for {woken} of {PULSES} frames")
-    assert woken > PULSES // 2
+    exchange(pulses, l3fwd)
     l3fwd.send("\x03")  # heard at the next time-out
     assert l3fwd.wait() == 0
 

@@ -199,12 +199,13 @@ struct vdpdk_port {
 	/* Those that are set up; ethdev's own arrays may move while the session thread looks. */
 	struct vdpdk_rx_queue *rx_queues[VDPDK_QUEUE_PAIRS_MAX];
 	struct vdpdk_tx_queue *tx_queues[VDPDK_QUEUE_PAIRS_MAX];
-	bool up;      /* a session, handshake done */
-	bool ending;  /* there was one, and its host hasn't let go yet */
-	bool stuck;   /* it never did: what it was given is kept for ever */
-	bool started; /* by the program; queues run while up */
-	bool removed; /* the device goes or went for good, and the program has been told of it */
-	bool gone;    /* it went without having let go */
+	bool up;               /* a session, handshake done */
+	bool ending;           /* there was one, and its host hasn't let go yet */
+	bool stuck;            /* it never did: what it was given is kept for ever */
+	bool started;          /* by the program; queues run while up */
+	bool removed;          /* the device goes or went for good */
+	bool told_removal;     /* the session thread's */
+	bool gone;             /* it went without having let go */
 	atomic_bool unplugged; /* EAL says that the device is to be removed */
 	uint16_t mtu;          /* wanted by the program */
 	bool mac_set;          /* data->mac_addrs[0] is the program's choice */

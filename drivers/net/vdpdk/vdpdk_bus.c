@@ -12,7 +12,6 @@
 #include <ethdev_pci.h>
 #include <ethdev_vdev.h>
 
-#include "lib/dpdk/compat.h"
 #include "lib/dpdk/port.h"
 #include "vdpdk.h"
 #include "vdpdk_transport.h"
@@ -20,26 +19,9 @@
 RTE_LOG_REGISTER(vdpdk_logtype, pmd.net.vdpdk, NOTICE);
 
 static int
-check_release(void)
+begin_probe(struct rte_device *device)
 {
-	if (!nmx_dpdk_is_built_for()) {
-		VDPDK_LOG(ERR, "built for DPDK " NMX_DPDK_BUILT_FOR ", but this is %s; rebuild",
-			rte_version());
-		return -ENOTSUP;
-	}
-	return 0;
-}
-
-/** A secondary process: the port is there, made by the primary. */
-static int
-attach_view(struct rte_device *device)
-{
-	int ret = nmx_dpdk_attach_view(device, &vdpdk_view_operations);
-
-	if (ret != 0)
-		VDPDK_LOG(ERR, "the primary has no port %s; let it make the port first",
-			rte_dev_name(device));
-	return ret;
+	return nmx_dpdk_begin_probe(device, &vdpdk_view_operations, vdpdk_logtype, "net_vdpdk");
 }
 
 /** Fill in a port that was allocated, or is NULL. Takes the path of `args` over. */
@@ -68,12 +50,11 @@ static int
 probe_vdev(struct rte_vdev_device *vdev)
 {
 	struct vdpdk_args args;
-	int ret = check_release();
+	int ret = begin_probe(&vdev->device);
 
-	if (ret == 0 && rte_eal_process_type() != RTE_PROC_PRIMARY)
-		return attach_view(&vdev->device);
-	if (ret == 0)
-		ret = vdpdk_parse_args(rte_vdev_device_args(vdev), true, &args);
+	if (ret != 0)
+		return RTE_MIN(ret, 0);
+	ret = vdpdk_parse_args(rte_vdev_device_args(vdev), true, &args);
 	if (ret != 0)
 		return ret;
 	return finish_port(rte_eth_vdev_allocate(vdev, sizeof(struct vdpdk_port)), &args,
@@ -114,14 +95,12 @@ make_pci_port(struct rte_pci_device *pci)
 static int
 probe_pci(struct rte_pci_driver *driver, struct rte_pci_device *pci)
 {
-	int ret = check_release();
+	int ret = begin_probe(&pci->device);
 
 	(void)driver;
 	if (ret != 0)
-		return ret;
+		return RTE_MIN(ret, 0);
 	/* Not left to the bus: a secondary's view has no use for registers. */
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
-		return attach_view(&pci->device);
 	ret = rte_pci_map_device(pci);
 	if (ret != 0) {
 		/* 1: another kernel driver has it, and the next program may want it. */

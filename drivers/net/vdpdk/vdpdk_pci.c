@@ -55,10 +55,17 @@ get_pci(struct vdpdk_transport *transport)
 
 /* --- Registers --- */
 
+/** GONE if the function isn't there any more. */
+static uint32_t
+read32(const struct vdpdk_transport *transport, uint32_t offset)
+{
+	return rte_read32(((const struct pci *)transport)->registers + offset);
+}
+
 static int
 read_register(struct vdpdk_transport *transport, uint32_t offset, uint32_t *value)
 {
-	uint32_t read = rte_read32(get_pci(transport)->registers + offset);
+	uint32_t read = read32(transport, offset);
 
 	if (read == GONE)
 		return -ENODEV;
@@ -117,13 +124,12 @@ end_session(struct vdpdk_transport *transport)
 static bool
 has_ended(const struct vdpdk_transport *transport)
 {
-	const struct pci *pci = (const struct pci *)transport;
 	uint32_t status;
 
-	if (!pci->ending || read_register(&((struct pci *)(uintptr_t)pci)->transport,
-				    VDPDK_REG_STATUS, &status) != 0)
+	if (!((const struct pci *)transport)->ending)
 		return false;
-	return (status & VDPDK_STATUS_RESETTING) == 0;
+	status = read32(transport, VDPDK_REG_STATUS);
+	return status != GONE && (status & VDPDK_STATUS_RESETTING) == 0;
 }
 
 static void
@@ -181,8 +187,10 @@ make_interrupts(struct vdpdk_transport *transport, const int *fds, uint32_t n,
 		handle, fds + VDPDK_VECTOR_RX(0), (int)n - VDPDK_VECTOR_RX(0));
 	if (ret == 0)
 		ret = rte_intr_callback_register(handle, on_control_vector, transport);
-	if (ret != 0)
+	if (ret != 0) {
+		rte_intr_vec_list_free(handle);
 		return ret;
+	}
 	transport->has_interrupts = true;
 	*ret_handle = handle;
 	return rte_intr_enable(handle) == 0 ? 0 : -EIO;

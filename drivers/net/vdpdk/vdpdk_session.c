@@ -379,9 +379,22 @@ is_stopping(const struct vdpdk_port *port)
 	return poll(&one, 1, 0) == 1;
 }
 
-/** Look at STATUS: what the device says of itself, and whether it is there at all. Lock held. */
+/** In whatever state: a function that isn't there any more can't tell. Lock held. */
 static void
-look_at_device(struct vdpdk_port *port)
+look_for_device(struct vdpdk_port *port)
+{
+	uint32_t status;
+
+	if (!port->transport->is_pluggable || port->gone)
+		return;
+	if (port->transport->ops->read_register(port->transport, VDPDK_REG_STATUS, &status) ==
+		-ENODEV)
+		port->gone = port->removed = true;
+}
+
+/** Look at STATUS: what the device says of itself. Session up; lock held. */
+static void
+look_at_status(struct vdpdk_port *port)
 {
 	const uint32_t healthy = VDPDK_STATUS_FEATURES_OK | VDPDK_STATUS_RUNNING;
 	uint32_t status = 0;
@@ -389,11 +402,9 @@ look_at_device(struct vdpdk_port *port)
 
 	if (ret == 0 && status == healthy)
 		return;
-	if (ret == -ENODEV)
-		port->gone = true;
-	if (port->transport->is_pluggable && (port->gone || (status & VDPDK_STATUS_REMOVED) != 0))
+	if (port->transport->is_pluggable && (status & VDPDK_STATUS_REMOVED) != 0)
 		port->removed = true;
-	if (ret == 0 && (status & VDPDK_STATUS_FAILED) != 0)
+	if ((status & VDPDK_STATUS_FAILED) != 0)
 		PORT_LOG(port, ERR, "the device failed; it is reset (see the host's log)");
 	atomic_store(&port->lost, true);
 }
@@ -408,14 +419,16 @@ explain_loss(const struct vdpdk_port *port)
 	return "the host is gone; the link is down until it comes back";
 }
 
-/** Tell a program that its port has no device any more. */
+/** Tell a program that its port has no device any more, once. */
 static void
 tell_removal(struct vdpdk_port *port)
 {
 	struct rte_eth_dev *dev = port->dev;
 
-	if (port->removed && !is_orphaned && dev->data->dev_conf.intr_conf.rmv)
-		rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_RMV, NULL);
+	if (!port->removed || port->told_removal || !dev->data->dev_conf.intr_conf.rmv)
+		return;
+	port->told_removal = true;
+	rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_RMV, NULL);
 }
 
 /** Give the session up if it is lost. */
@@ -427,10 +440,11 @@ check_loss(struct vdpdk_port *port)
 	pthread_mutex_lock(&port->lock);
 	if (port->up && port->transport->ops->has_ended(port->transport))
 		atomic_store(&port->lost, true);
-	if (port->up && atomic_load(&port->unplugged))
+	if (atomic_load(&port->unplugged))
 		port->removed = true;
+	look_for_device(port);
 	if (port->up && !port->removed && !atomic_load(&port->lost))
-		look_at_device(port);
+		look_at_status(port);
 	was_up = port->up && (port->removed || atomic_load(&port->lost)) && !is_stopping(port);
 	if (was_up)
 		vdpdk_disconnect(port);
@@ -440,7 +454,6 @@ check_loss(struct vdpdk_port *port)
 	PORT_LOG(port, NOTICE, "%s", explain_loss(port));
 	/* Before the next session: a program is told of each loss, however short. */
 	tell_link(port);
-	tell_removal(port);
 }
 
 /** True for what every end and restart of a host looks like on the way. */
@@ -522,6 +535,8 @@ take_turn(struct vdpdk_port *port, int *last_error)
 	tell_faults(port);
 	if (!is_orphaned)
 		tell_link(port);
+	if (!is_orphaned)
+		tell_removal(port);
 }
 
 static nmx_dpdk_thread_result

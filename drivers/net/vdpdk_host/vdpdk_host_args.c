@@ -13,7 +13,6 @@
 #include <rte_kvargs.h>
 
 #include "abi/vdpdk_device.h"
-#include "lib/dpdk/compat.h"
 #include "lib/dpdk/devargs.h"
 #include "lib/dpdk/port.h"
 #include "vdpdk_host.h"
@@ -127,32 +126,16 @@ vdpdk_host_parse_args(const char *text, struct vdpdk_host_args *args)
 	return ret;
 }
 
-/** A secondary process: the port is there, made by the primary. */
-static int
-attach_view(struct rte_vdev_device *vdev)
-{
-	int ret = nmx_dpdk_attach_view(&vdev->device, &vdpdk_host_view_operations);
-
-	if (ret != 0)
-		HOST_LOG(ERR, "the primary has no port %s; let it make the port first",
-			rte_vdev_device_name(vdev));
-	return ret;
-}
-
 static int
 probe(struct rte_vdev_device *vdev)
 {
 	struct vdpdk_host_args args;
 	struct rte_eth_dev *dev;
-	int ret;
+	int ret = nmx_dpdk_begin_probe(
+		&vdev->device, &vdpdk_host_view_operations, vdpdk_host_logtype, "net_vdpdk_host");
 
-	if (!nmx_dpdk_is_built_for()) {
-		HOST_LOG(ERR, "built for DPDK " NMX_DPDK_BUILT_FOR ", but this is %s; rebuild",
-			rte_version());
-		return -ENOTSUP;
-	}
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
-		return attach_view(vdev);
+	if (ret != 0)
+		return RTE_MIN(ret, 0);
 	ret = vdpdk_host_parse_args(rte_vdev_device_args(vdev), &args);
 	if (ret != 0)
 		return ret;
