@@ -2,8 +2,8 @@
 """
 A data thread that hangs inside a burst, and a client that doesn't wait for it.
 
-The thread is stopped by a debugger's means wherever it is, again and again, until a request shows
-by its missing answer that this was inside a burst.
+The thread is stopped by a debugger's means, again and again, until it is in the library's code and
+a request shows by its missing answer that this was inside a burst.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from scene import hold_thread
 from testpmd import wait_until
 
 WHOLE = 1.0  # seconds that no request takes
+LIBRARY = "librte_common_nicmux"
 PATTERN = 0x5A
 
 
@@ -53,7 +54,7 @@ class Scene:
         for _ in range(500):
             client = self.connect()
             prepare(client)
-            with hold_thread(self.host) as hold:
+            with hold_thread(self.host, inside=LIBRARY) as hold:
                 begin = time.monotonic()
                 client.send(request, fds)
                 # On a busy machine even what is not held up takes its time.
@@ -230,14 +231,14 @@ def test_memory_is_mapped_and_unmapped_while_a_thread_hangs(scene):
     with scene.held(RESETS["device-reset"]) as (client, hold, begin):
         expect_answer(client, begin)
         fill(client.memory, d.BYTES)
-        begin = time.monotonic()
         for _ in range(100):
+            begin = time.monotonic()
             assert client.unmap(d.SPARE, d.PAGE) == 0
             assert client.map(d.SPARE, d.PAGE, fd=client.spare) == 0
             assert client.unmap(d.BASE, d.BYTES) == 0
             assert client.map(d.BASE, d.BYTES) == 0
+            assert time.monotonic() - begin < WHOLE
         assert client.unmap(d.SPARE, d.PAGE) == 0
-        assert time.monotonic() - begin < WHOLE
         assert client.ask(vu.RESET)[1] == 0
         hold.release()
         time.sleep(0.05)

@@ -80,22 +80,37 @@ class Bystander(threading.Thread):
 class HeldThread:
     """A thread of another process that is stopped, while the others run on."""
 
-    SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+    SEIZE, INTERRUPT, CONTINUE, DETACH, PEEK_USER = 0x4206, 0x4207, 7, 17, 3
+    WALL = 0x40000000
+    INSTRUCTION_POINTER = 16 * 8  # in struct user of x86-64
     ptrace = ctypes.CDLL(None, use_errno=True).ptrace
     ptrace.argtypes = [ctypes.c_long] * 4
     ptrace.restype = ctypes.c_long
 
-    def __init__(self, thread):
+    def __init__(self, thread, places=()):
         self.thread = thread
+        self.places = places
 
     def call(self, request):
         if self.ptrace(request, self.thread, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "ptrace")
 
-    def __enter__(self):
-        self.call(self.SEIZE)
+    def interrupt(self):
         self.call(self.INTERRUPT)
         os.waitpid(self.thread, self.WALL)
+
+    def is_in_place(self):
+        at = self.ptrace(self.PEEK_USER, self.thread, self.INSTRUCTION_POINTER, 0)
+        return not self.places or any(at in place for place in self.places)
+
+    def __enter__(self):
+        self.call(self.SEIZE)
+        self.interrupt()
+        for _ in range(10000):
+            if self.is_in_place():
+                break
+            self.call(self.CONTINUE)
+            self.interrupt()
         return self
 
     def __exit__(self, *_):
@@ -107,13 +122,24 @@ class HeldThread:
         self.thread = None
 
 
-def hold_thread(program, name="worker"):
-    """Stop a DPDK program's data thread, wherever it is."""
+def find_code(program, library):
+    """Where a library's code is in a program."""
+    places = []
+    with open(f"/proc/{program.pid}/maps") as file:
+        for line in file:
+            addresses, rights = line.split()[:2]
+            if library in line and "x" in rights:
+                places.append(range(*(int(word, 16) for word in addresses.split("-"))))
+    return places
+
+
+def hold_thread(program, name="worker", inside=None):
+    """Stop a DPDK program's data thread; with `inside` in the code of that library, if it can be."""
     tasks = f"/proc/{program.pid}/task"
     for thread in os.listdir(tasks):
         with open(f"{tasks}/{thread}/comm") as file:
             if name in file.read():
-                return HeldThread(int(thread))
+                return HeldThread(int(thread), find_code(program, inside) if inside else ())
     raise Failure("it has no data thread")
 
 

@@ -134,7 +134,7 @@ def w1(length=60, number=0, flags=0, extra=0):
 RECEIVED = {
     "id-beyond-the-ring": lambda ring, _, number: ring.complete(w1(number=ring.n_slots)),
     "id-of-16-bits": lambda ring, _, number: ring.complete(w1(number=0xFFFF)),
-    "id-not-in-flight": lambda ring, _, number: ring.complete(w1(60, (number - 1) % ring.n_slots)),
+    "id-not-in-flight": lambda ring, _, number: complete_twice(ring, w1(60, number)),
     "longer-than-posted": lambda ring, _, number: ring.complete(w1(65535, number)),
     "unknown-flag": lambda ring, _, number: ring.complete(w1(60, number, 0x8000)),
     "hash-not-agreed-on": lambda ring, _, number: ring.complete(w1(60, number, 0x80)),
@@ -143,9 +143,15 @@ RECEIVED = {
 }
 SENT = {
     "id-beyond-the-ring": lambda ring, number: ring.complete(w1(0, ring.n_slots)),
-    "id-not-in-flight": lambda ring, number: ring.complete(w1(0, (number - 1) % ring.n_slots)),
+    "id-not-in-flight": lambda ring, number: complete_twice(ring, w1(0, number)),
     "flag": lambda ring, number: ring.complete(w1(0, number, 2)),
 }
+
+
+def complete_twice(ring, word):
+    """Both at once: between two bursts the guest might have posted that id again."""
+    ring.complete(word, 1)
+    ring.complete(word)
 
 
 def complete_chain(ring, number):
