@@ -12,8 +12,11 @@ Everything is bounded: a guest that hangs raises Failure with the console's end.
 
 import base64
 import functools
+import glob
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,6 +31,8 @@ from testpmd import Program, Testpmd
 
 # From power-on until the agent answers; a free machine needs a tenth of that.
 BOOT_S = 90
+# What EAL loads in a guest of DPDK's own drivers, unless it is to have all.
+FEW_DRIVERS = ["bus_pci", "bus_vdev", "mempool_ring", "net_null", "net_virtio", "net_e1000"]
 # Root ports are the devices from here on of the first bus, one a NIC.
 FIRST_PORT = 0x10
 
@@ -38,6 +43,31 @@ def get_parts(*options):
     answer = subprocess.run([f"{ROOT}/devtools/vm-parts", *options], check=True,
                             stdout=subprocess.PIPE, text=True)
     return dict(line.split("=", 1) for line in answer.stdout.splitlines())
+
+
+def make_few_drivers():
+    """A folder like DPDK's of drivers, in which EAL finds a few; and where that one is."""
+    answer = subprocess.run(["pkg-config", "--variable=libdir", "libdpdk"], check=True,
+                            capture_output=True, text=True)
+    there, = glob.glob(f"{answer.stdout.strip()}/dpdk/pmds-*")
+    here = f"{ROOT}/build/vm-drivers-{int(os.stat(there).st_mtime)}"
+    if os.path.exists(here):
+        return here, there
+    new = f"{here}-{os.getpid()}"
+    os.makedirs(new)
+    for name in os.listdir(there):
+        match = re.fullmatch(r"librte_(\w+)\.so\.(\d+)\.\d+", name)
+        if not match:
+            continue
+        # By the shorter name programs are linked to it; EAL loads what has the longer one.
+        linked = f"librte_{match[1]}.so.{match[2]}"
+        if match[1] in FEW_DRIVERS:
+            shutil.copy(f"{there}/{name}", f"{new}/{name}")
+            os.symlink(name, f"{new}/{linked}")
+        else:
+            shutil.copy(f"{there}/{name}", f"{new}/{linked}")
+    os.rename(new, here)
+    return here, there
 
 
 class Vm:
@@ -55,6 +85,8 @@ class Vm:
         huge        False: the guest's memory is of this machine's huge pages
         root        "host", or "trixie": Debian 13 with DPDK 24.11
         shares      more folders that the guest sees where they are here, read-only
+        drivers     "few": of DPDK's drivers, EAL loads those that there are devices for; or "all",
+                    which takes an emulated machine half a minute
         qemu        more arguments for QEMU
         netns       QEMU's network namespace
         machine     QEMU's arguments for machine and memory, instead of the bench's
@@ -67,7 +99,7 @@ class Vm:
         self.nics = list(nics)
         self.options = {"memory": 768, "hugepages": 128, "cpus": 1, "ports": len(self.nics),
                         "iommu": True, "huge": False, "root": "host", "shares": (), "qemu": (), "machine": (),
-                        "netns": None,
+                        "drivers": "few", "netns": None,
                         "append": "", "trace": (), "nic": {}}
         unknown = options.keys() - self.options.keys()
         assert not unknown, unknown
@@ -78,14 +110,19 @@ class Vm:
     # Arguments
 
     def list_shares(self):
-        """Folders of this machine that the guest sees in the same place."""
-        return [ROOT, *[path for path in (self.rig.plugins, *self.options["shares"])
-                        if not path.startswith(ROOT + "/")]]
+        """(folder of this machine, where the guest sees it)"""
+        paths = [ROOT, *[path for path in (self.rig.plugins, *self.options["shares"])
+                         if not path.startswith(ROOT + "/")]]
+        shares = [(path, path) for path in paths]
+        if self.options["drivers"] == "few" and self.options["root"] == "host":
+            shares.append(make_few_drivers())
+        return shares
 
     def list_binds(self):
         """What QEMU sees of this machine."""
         root = "/" if self.options["root"] == "host" else self.parts["trixie"]
-        shares = [f"{path}:/mnt/share{number}:ro" for number, path in enumerate(self.list_shares())]
+        shares = [f"{here}:/mnt/share{number}:ro"
+                  for number, (here, _) in enumerate(self.list_shares())]
         return [f"{root}:/mnt/root:ro", f"{self.parts['modules']}:/mnt/modules:ro", *shares,
                 f"{os.path.dirname(self.parts['kernel'])}:/mnt/kernel:ro",
                 f"{os.path.dirname(self.parts['initramfs'])}:/mnt/parts:ro",
@@ -93,8 +130,8 @@ class Vm:
 
     def kernel_args(self):
         shares = [f"nmx.share=modules:/lib/modules/{self.parts['release']}",
-                  *[f"nmx.share=share{number}:{path}"
-                    for number, path in enumerate(self.list_shares())]]
+                  *[f"nmx.share=share{number}:{there}"
+                    for number, (_, there) in enumerate(self.list_shares())]]
         words = ["console=ttyS0", "loglevel=4", "mitigations=off", "no_timer_check",
                  "default_hugepagesz=2M", f"hugepages={self.options['hugepages']}",
                  f"nmx.agent={ROOT}/tests/vm/agent.py", *shares]
