@@ -144,6 +144,13 @@ int nmx_mem_blank(struct nmx_mem *mem);
  */
 int nmx_mem_revoke(struct nmx_mem *mem);
 
+/**
+ * Of memory that is revoked: nmx_mem_reclaim() and nmx_mem_destroy() leave the zeroes where they
+ * are, since somebody will never let go of a pointer there. Costs address space, and what is
+ * written there.
+ */
+void nmx_mem_keep_zeroes(struct nmx_mem *mem);
+
 /** True from nmx_mem_revoke() to nmx_mem_reclaim(). */
 bool nmx_mem_is_revoked(const struct nmx_mem *mem);
 

@@ -204,6 +204,12 @@ nmx_mem_revoke(struct nmx_mem *mem)
 	return 0;
 }
 
+void
+nmx_mem_keep_zeroes(struct nmx_mem *mem)
+{
+	nmx_mem_forget_windows(&mem->retired);
+}
+
 bool
 nmx_mem_is_revoked(const struct nmx_mem *mem)
 {

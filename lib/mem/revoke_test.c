@@ -154,6 +154,26 @@ what_is_revoked_comes_back(void **unused)
 }
 
 static void
+zeroes_are_kept_for_who_never_lets_go(void **unused)
+{
+	volatile uint8_t *at;
+	struct client g;
+
+	(void)unused;
+	start_guest(&g, 4 * PAGE, 0);
+	assert_int_equal(map(&g, 0x100000, 4 * PAGE, 0, RW), 0);
+	at = find(&g, 0x100000, PAGE);
+	assert_int_equal(nmx_mem_revoke(g.mem), 0);
+	nmx_mem_keep_zeroes(g.mem);
+	nmx_mem_reclaim(g.mem);
+	see_memory(&g, 0x100000, 4 * PAGE, 0);
+	see_nothing(&g, at, 0);
+	stop_client(&g);
+	assert_int_equal(at[0], 0x77);
+	munmap((void *)(uintptr_t)(at - 0x100000), WINDOW);
+}
+
+static void
 maps_come_and_go_while_all_is_revoked(void **unused)
 {
 	volatile uint8_t *at;
@@ -393,6 +413,7 @@ main(void)
 		cmocka_unit_test(force_fills_nothing_even_if_all_memory_is_locked),
 		cmocka_unit_test(what_is_blanked_is_out_of_reach),
 		cmocka_unit_test(what_is_revoked_comes_back),
+		cmocka_unit_test(zeroes_are_kept_for_who_never_lets_go),
 		cmocka_unit_test(maps_come_and_go_while_all_is_revoked),
 		cmocka_unit_test(huge_pages_are_revoked_and_come_back),
 		cmocka_unit_test(few_files_of_huge_pages_are_kept_open),

@@ -231,8 +231,8 @@ nmx_mem_clear_range(struct nmx_mem_windows *windows, struct nmx_range range)
 	}
 }
 
-void
-nmx_mem_release_windows(struct nmx_mem_windows *windows)
+static void
+end_windows(struct nmx_mem_windows *windows, bool unmap)
 {
 	for (unsigned int i = 0; i < NMX_MEM_WINDOWS_MAX; i++) {
 		struct nmx_mem_window *window = &windows->window[i];
@@ -240,7 +240,20 @@ nmx_mem_release_windows(struct nmx_mem_windows *windows)
 		if (window->base == NULL)
 			continue;
 		nmx_mem_remove_guard(window->base);
-		munmap(window->base, NMX_MEM_WINDOW_BYTES);
+		if (unmap)
+			munmap(window->base, NMX_MEM_WINDOW_BYTES);
 		memset(window, 0, sizeof(*window));
 	}
+}
+
+void
+nmx_mem_release_windows(struct nmx_mem_windows *windows)
+{
+	end_windows(windows, true);
+}
+
+void
+nmx_mem_forget_windows(struct nmx_mem_windows *windows)
+{
+	end_windows(windows, false);
 }

@@ -81,4 +81,7 @@ void nmx_mem_clear_range(struct nmx_mem_windows *windows, struct nmx_range range
 /** Give all windows back. */
 void nmx_mem_release_windows(struct nmx_mem_windows *windows);
 
+/** Leave all windows as they are, for ever. They hold pages of our own and nothing else. */
+void nmx_mem_forget_windows(struct nmx_mem_windows *windows);
+
 #endif

@@ -7,9 +7,15 @@
  *
  * Theory of operation
  *
- *   comp            fetch            comp <= fetch <= comp + N, free-running, taken modulo N
- *    |---------------|
+ *   comp       comp + lent       fetch      comp <= fetch <= comp + N, free-running, modulo N
+ *    |--------------|--------------|
+ *    |     lent     |    ready     |
  *    fetched, not answered yet; each fetched slot is answered by exactly one completed slot
+ *
+ * A ready buffer is used within a burst, or *lent*: to a NIC that fills it later. Its copy leaves
+ * `taken` then, and returns in front of the ready ones, should the buffer come back empty. Buffers
+ * are answered in any order, so the entries of the lent part say nothing, but that a burst keeps
+ * its answers in the first of them until it stores these.
  *
  * Slot `fetch` is fetched if its AVAIL is set and fetch - comp < N. (After a full lap a set AVAIL
  * is the same entry, not answered yet.) A completion goes into slot `comp`, whatever buffer it is
@@ -44,10 +50,11 @@ struct nmx_ring_slot {
 
 struct nmx_ring_host {
 	NMX_SHARED struct vdpdk_slot_words *slots;
-	struct nmx_ring_slot *taken; /* N copies; entry seq modulo N, comp <= seq < fetch */
+	struct nmx_ring_slot *taken; /* N copies; ready: seq modulo N, comp + lent <= seq < fetch */
 	uint32_t mask;               /* N - 1 */
 	uint32_t fetch;              /* next slot to fetch */
 	uint32_t comp;               /* next slot to complete */
+	uint32_t lent;               /* buffers fetched and neither ready nor answered */
 };
 
 /**
@@ -66,6 +73,7 @@ nmx_ring_init_host(struct nmx_ring_host *ring, NMX_SHARED struct vdpdk_ring_head
 	ring->mask = n_slots - 1;
 	ring->fetch = 0;
 	ring->comp = 0;
+	ring->lent = 0;
 }
 
 /** Slots fetched and not answered. */
@@ -73,6 +81,40 @@ static inline uint32_t
 nmx_ring_count_taken(const struct nmx_ring_host *ring)
 {
 	return ring->fetch - ring->comp;
+}
+
+/** Slots fetched that can be used. */
+static inline uint32_t
+nmx_ring_count_ready(const struct nmx_ring_host *ring)
+{
+	return ring->fetch - ring->comp - ring->lent;
+}
+
+/**
+ * The copy of the ready slot that is `ahead` of the first one, below nmx_ring_count_ready().
+ */
+static inline struct nmx_ring_slot *
+nmx_ring_get_ready(const struct nmx_ring_host *ring, uint32_t ahead)
+{
+	return &ring->taken[(ring->comp + ring->lent + ahead) & ring->mask];
+}
+
+/** Lend the first ready buffer; there is one. */
+static inline struct nmx_ring_slot
+nmx_ring_lend(struct nmx_ring_host *ring)
+{
+	struct nmx_ring_slot slot = *nmx_ring_get_ready(ring, 0);
+
+	ring->lent++;
+	return slot;
+}
+
+/** A lent buffer has come back empty: it is the first ready one. */
+static inline void
+nmx_ring_take_back(struct nmx_ring_host *ring, const struct nmx_ring_slot *slot)
+{
+	ring->lent--;
+	*nmx_ring_get_ready(ring, 0) = *slot;
 }
 
 /** The copy of the fetched slot that is `ahead` of `comp`, below nmx_ring_count_taken(). */
@@ -122,7 +164,7 @@ nmx_ring_check_segment(const struct nmx_ring_slot *slot)
 }
 
 /**
- * Fetch posted Rx buffers until `want` are taken or no more are handed over.
+ * Fetch posted Rx buffers until `want` are ready or no more are handed over.
  *
  * @param want  at most N
  * @return VDPDK_FAULT_*; the faulty slot isn't fetched
@@ -131,9 +173,10 @@ static inline uint16_t
 nmx_ring_fetch_posted(struct nmx_ring_host *ring, uint32_t want)
 {
 	struct nmx_ring_host local = *ring; /* in registers: stores to `taken` can't touch it */
+	const uint32_t end = local.comp + local.lent + want;
 	uint16_t fault = VDPDK_FAULT_NONE;
 
-	while (nmx_ring_count_taken(&local) < want) {
+	while ((int32_t)(end - local.fetch) > 0) {
 		struct nmx_ring_slot *slot = &local.taken[local.fetch & local.mask];
 
 		if (!nmx_ring_load_slot(&local, slot))
@@ -216,7 +259,7 @@ nmx_ring_advance_comp(struct nmx_ring_host *ring, uint32_t n)
 	ring->comp += n;
 }
 
-/** Answer all that is taken, ids as they came: see nmx_ring_return_slots(). */
+/** Answer all that is taken, ids as they came: see nmx_ring_return_slots(). Nothing is lent. */
 static inline void
 nmx_ring_answer_taken(struct nmx_ring_host *ring, uint16_t low, uint16_t flags)
 {
@@ -229,8 +272,8 @@ nmx_ring_answer_taken(struct nmx_ring_host *ring, uint16_t low, uint16_t flags)
 }
 
 /**
- * Give back what is taken and what is handed over, unchecked, for QUEUE_STOP. At most 2 N slots: a
- * guest that goes on submitting ends nothing.
+ * Give back what is taken and what is handed over, unchecked, for QUEUE_STOP. Nothing is lent. At
+ * most 2 N slots: a guest that goes on submitting ends nothing.
  *
  * @param low    w1's lowest 16 bits: length of an Rx, status of a Tx completion
  * @param flags  w1's flags, without AVAIL
