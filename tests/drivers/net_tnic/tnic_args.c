@@ -194,6 +194,50 @@ parse_seed(const char *value, struct tnic_config *config)
 	return parse_number_within(value, 0, UINT64_MAX, &config->seed);
 }
 
+static bool
+parse_ring(const char *value, struct tnic_config *config)
+{
+	uint64_t n;
+
+	if (!parse_number_within(value, 0, TNIC_RING_MAX, &n) || n % TNIC_RING_REFILL != 0)
+		return false;
+	config->ring = (uint32_t)n;
+	return true;
+}
+
+static bool
+parse_round(const char *value, struct tnic_config *config)
+{
+	size_t length = strlen(value);
+	bool up = length > 2 && strcmp(value + length - 2, "up") == 0;
+	uint64_t n;
+
+	if (!parse_number(value, value + length - (up ? 2 : 0), &n) || n < 1 || n > 1024)
+		return false;
+	config->round = (uint32_t)n;
+	config->rounds_up = up;
+	return true;
+}
+
+static bool
+parse_stop(const char *value, struct tnic_config *config)
+{
+	static const char *const names[] = {
+		[TNIC_STOP_RETURNS] = "returns",
+		[TNIC_STOP_REFUSES] = "refuses",
+		[TNIC_STOP_LIES] = "lies",
+		[TNIC_STOP_REFUSES_LATER] = "refuses-later",
+		[TNIC_STOP_LIES_LATER] = "lies-later",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(value, names[i]) == 0) {
+			config->stop = (enum tnic_ring_stop)i;
+			return true;
+		}
+	return false;
+}
+
 static const struct option options[] = {
 	{ "file", ROLE_SENDS | ROLE_AUDITS, parse_file, "a path, shorter than 4096 bytes" },
 	{ "role", ROLE_SENDS | ROLE_AUDITS, parse_role, "both, send or audit" },
@@ -208,6 +252,9 @@ static const struct option options[] = {
 		"a MAC address of one station, like 02:00:00:00:00:01" },
 	{ "macs", ROLE_AUDITS, parse_macs, "same or swapped" },
 	{ "seed", ROLE_SENDS, parse_seed, "a number below 2^64" },
+	{ "ring", ROLE_SENDS, parse_ring, "a multiple of 32 up to 4096; 0 for no ring" },
+	{ "round", ROLE_SENDS, parse_round, "a number from 1 to 1024, and perhaps \"up\"" },
+	{ "stop", ROLE_SENDS, parse_stop, "returns, refuses, lies, refuses-later or lies-later" },
 };
 
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -217,6 +264,7 @@ static_assert(TNIC_ARGS_MAX_SEGMENTS == 64, "as in the sentence");
 static_assert(TNIC_MAX_FLOWS == 4096 && TNIC_SEEN_SEQS == 4096, "as in the sentence");
 static_assert(TNIC_PACE_MAX_RATE == 1000000000, "as in the sentence");
 static_assert(PATH_MAX == 4096, "as in the sentence");
+static_assert(TNIC_RING_REFILL == 32 && TNIC_RING_MAX == 4096, "as in the sentence");
 
 static const struct option *
 find_option(const char *key)
@@ -279,6 +327,7 @@ tnic_parse_args(const char *text, struct tnic_config *ret_config, struct tnic_re
 		.macs = { .dst = { 0x02, 't', 'n', 'i', 'c', 2 },
 			.src = { 0x02, 't', 'n', 'i', 'c', 1 } },
 		.seed = 1,
+		.round = 1,
 	};
 	struct rte_kvargs *pairs = rte_kvargs_parse(text, NULL);
 	int ret = 0;

@@ -14,6 +14,7 @@
 #include "tnic_frame.h"
 #include "tnic_random.h"
 #include "tnic_reason.h"
+#include "tnic_ring.h"
 
 #define TNIC_ARGS_MAX_SEGMENTS 64
 
@@ -35,12 +36,17 @@ struct tnic_config {
 	struct tnic_macs macs; /* as sent */
 	enum tnic_macs_expected macs_expected;
 	uint64_t seed;
+	uint32_t ring;  /* posted Rx buffers of a queue; 0: taken as frames come */
+	uint32_t round; /* of a posted buffer's length */
+	bool rounds_up;
+	enum tnic_ring_stop stop;
 };
 
 /** For RTE_PMD_REGISTER_PARAM_STRING. */
 #define TNIC_ARGS_HELP                                                                          \
 	"file=<path> role=both|send|audit frames=<int> sizes=<int>-<int> segments=<int>-<int> " \
-	"flows=<int> window=<int> rate=<int> dst=<mac> src=<mac> macs=same|swapped seed=<int>"
+	"flows=<int> window=<int> rate=<int> dst=<mac> src=<mac> macs=same|swapped seed=<int> " \
+	"ring=<int> round=<int>[up] stop=returns|refuses|lies|refuses-later|lies-later"
 
 /**
  * Read device arguments.

@@ -158,11 +158,29 @@ set_queue_states(struct rte_eth_dev *dev, uint8_t state)
 }
 
 static int
+start_sources(struct tnic_port *port, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		int ret = tnic_start_source(&port->sources[i]);
+
+		if (ret != 0) {
+			TNIC_LOG(ERR, "the pool of Rx queue %u can't fill a ring of %u\n", i,
+				port->config.ring);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static int
 start(struct rte_eth_dev *dev)
 {
 	struct tnic_port *port = get_port(dev);
 	struct tnic_report_auditor_line *auditor = &port->handle.report->auditor;
+	int ret = port->config.ring == 0 ? 0 : start_sources(port, dev->data->nb_rx_queues);
 
+	if (ret != 0)
+		return ret;
 	if (port->config.audits) {
 		atomic_store_explicit(
 			&auditor->n_queues, dev->data->nb_tx_queues, memory_order_relaxed);
@@ -188,9 +206,31 @@ stop(struct rte_eth_dev *dev)
 	if (port->config.audits)
 		atomic_store_explicit(
 			&report->auditor.state, TNIC_SIDE_STOPPED, memory_order_relaxed);
+	for (uint16_t i = 0; port->config.ring != 0 && i < dev->data->nb_rx_queues; i++)
+		(void)tnic_stop_source(&port->sources[i]);
 	dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
 	set_queue_states(dev, RTE_ETH_QUEUE_STATE_STOPPED);
 	return 0;
+}
+
+static int
+start_rx_queue(struct rte_eth_dev *dev, uint16_t queue_idx)
+{
+	int ret = tnic_start_source(&get_port(dev)->sources[queue_idx]);
+
+	if (ret == 0)
+		dev->data->rx_queue_state[queue_idx] = RTE_ETH_QUEUE_STATE_STARTED;
+	return ret;
+}
+
+static int
+stop_rx_queue(struct rte_eth_dev *dev, uint16_t queue_idx)
+{
+	int ret = tnic_stop_source(&get_port(dev)->sources[queue_idx]);
+
+	if (ret == 0)
+		dev->data->rx_queue_state[queue_idx] = RTE_ETH_QUEUE_STATE_STOPPED;
+	return ret;
 }
 
 static int
@@ -245,6 +285,8 @@ static const struct eth_dev_ops ops = {
 	.dev_close = close_port,
 	.rx_queue_setup = set_up_rx_queue,
 	.tx_queue_setup = set_up_tx_queue,
+	.rx_queue_start = start_rx_queue,
+	.rx_queue_stop = stop_rx_queue,
 	.rx_queue_release = release_queue,
 	.tx_queue_release = release_queue,
 	.link_update = update_link,

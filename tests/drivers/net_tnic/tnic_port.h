@@ -73,10 +73,13 @@ struct tnic_source {
 	struct tnic_sender_block *block;
 	const struct tnic_auditor_block *auditor;
 	struct rte_mempool *pool; /* of the application */
-	uint64_t *next_seqs;      /* of flow queue_idx + i * n_queues */
-	uint64_t sent;            /* frames, all flows */
-	uint64_t share;           /* frames that it may send */
-	uint64_t polled_tsc;      /* last burst; 0 none since the port's start */
+	struct tnic_ring ring;
+	_Atomic bool stopped; /* the queue is */
+	uint32_t n_stops;
+	uint64_t *next_seqs; /* of flow queue_idx + i * n_queues */
+	uint64_t sent;       /* frames, all flows */
+	uint64_t share;      /* frames that it may send */
+	uint64_t polled_tsc; /* last burst; 0 none since the port's start */
 	uint64_t quiet_until_tsc;
 	uint64_t idle_cycles; /* TNIC_IDLE_MS and TNIC_QUIET_MS in cycles of the TSC */
 	uint64_t quiet_cycles;
@@ -117,6 +120,10 @@ struct tnic_port {
  */
 int tnic_set_up_source(
 	struct tnic_port *port, uint16_t queue_idx, uint16_t port_id, struct rte_mempool *pool);
+
+/** Start a queue, or stop it, as the ring's kind is. @return 0; -ENOMEM; -EBUSY it refuses */
+int tnic_start_source(struct tnic_source *source);
+int tnic_stop_source(struct tnic_source *source);
 
 /** Begin the port's stream with n sources. Context: control thread, port stopped. */
 void tnic_begin_sources(struct tnic_port *port, uint16_t n_queues);

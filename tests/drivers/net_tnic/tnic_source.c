@@ -35,6 +35,38 @@ tnic_set_up_source(
 	source->room = rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM;
 	source->queue_idx = queue_idx;
 	source->port_id = port_id;
+	if (port->config.ring == 0)
+		return 0;
+	tnic_empty_ring(&source->ring);
+	return tnic_init_ring(
+		&source->ring, pool, port->config.ring, port->config.round, port->config.rounds_up);
+}
+
+int
+tnic_start_source(struct tnic_source *source)
+{
+	int ret = tnic_fill_ring(&source->ring);
+
+	if (ret == 0)
+		atomic_store(&source->stopped, false);
+	return ret;
+}
+
+int
+tnic_stop_source(struct tnic_source *source)
+{
+	enum tnic_ring_stop how = source->config->stop;
+
+	if (how == TNIC_STOP_REFUSES_LATER)
+		how = source->n_stops == 0 ? TNIC_STOP_RETURNS : TNIC_STOP_REFUSES;
+	if (how == TNIC_STOP_LIES_LATER)
+		how = source->n_stops == 0 ? TNIC_STOP_RETURNS : TNIC_STOP_LIES;
+	source->n_stops++;
+	if (how == TNIC_STOP_REFUSES)
+		return -EBUSY;
+	atomic_store(&source->stopped, true);
+	if (how == TNIC_STOP_RETURNS)
+		tnic_empty_ring(&source->ring);
 	return 0;
 }
 
@@ -92,6 +124,8 @@ void
 tnic_release_sources(struct tnic_port *port)
 {
 	for (unsigned int i = 0; i < TNIC_MAX_QUEUES; i++) {
+		tnic_empty_ring(&port->sources[i].ring);
+		tnic_fini_ring(&port->sources[i].ring);
 		free(port->sources[i].next_seqs);
 		port->sources[i].next_seqs = NULL;
 	}
@@ -130,17 +164,23 @@ count_allowed(struct tnic_source *source, uint16_t n)
 	return (uint16_t)RTE_MIN(left, n);
 }
 
-/** Chain mbufs to a frame of this shape. @param spans  its segments; written */
+/**
+ * Chain mbufs to a frame of this shape.
+ *
+ * @param spans   its segments; written, but where they are if they are posted ones
+ */
 static void
 chain_mbufs(struct rte_mbuf **segments, const struct tnic_shape *shape, uint16_t port_id,
-	struct tnic_span *spans)
+	struct tnic_span *spans, bool posted)
 {
 	for (uint32_t i = 0; i < shape->n_segments; i++) {
 		struct rte_mbuf *mbuf = segments[i];
 
 		mbuf->data_len = shape->segment[i];
 		mbuf->next = i + 1 < shape->n_segments ? segments[i + 1] : NULL;
-		spans[i] = (struct tnic_span){ rte_pktmbuf_mtod(mbuf, uint8_t *), mbuf->data_len };
+		if (!posted)
+			spans[i].data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+		spans[i].size = mbuf->data_len;
 	}
 	segments[0]->nb_segs = (uint16_t)shape->n_segments;
 	segments[0]->pkt_len = shape->size;
@@ -148,10 +188,40 @@ chain_mbufs(struct rte_mbuf **segments, const struct tnic_shape *shape, uint16_t
 	segments[0]->packet_type = RTE_PTYPE_L2_ETHER;
 }
 
+/** Make mbufs of posted buffers what rte_pktmbuf_alloc_bulk() gives, but for where frames go. */
+static bool
+take_posted(
+	struct tnic_source *source, struct rte_mbuf **segments, struct tnic_span *spans, uint32_t n)
+{
+	struct tnic_slot slots[TNIC_MAX_SEGMENTS];
+
+	if (!tnic_take_slots(&source->ring, slots, n))
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		segments[i] = slots[i].mbuf;
+		rte_mbuf_refcnt_set(segments[i], 1);
+		segments[i]->nb_segs = 1;
+		segments[i]->data_off = RTE_PKTMBUF_HEADROOM;
+		segments[i]->ol_flags = 0;
+		spans[i].data = slots[i].address;
+	}
+	return true;
+}
+
+/** The NIC may write the rest of its buffers. */
+static void
+spoil_rest(const struct tnic_source *source, const struct tnic_span *spans, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		memset(spans[i].data + spans[i].size, 0xEE,
+			source->ring.buffer_bytes - spans[i].size);
+}
+
 /** Make one frame. @return NULL if the pool hasn't enough mbufs */
 static struct rte_mbuf *
 make_frame(struct tnic_source *source)
 {
+	const bool posted = source->ring.n != 0;
 	struct rte_mbuf *segments[TNIC_MAX_SEGMENTS];
 	struct tnic_span spans[TNIC_MAX_SEGMENTS];
 	struct tnic_shape shape;
@@ -160,15 +230,18 @@ make_frame(struct tnic_source *source)
 	uint32_t flow_idx;
 
 	tnic_draw_shape(&source->random, source->config->sizes, source->config->segments,
-		source->room, &shape);
-	if (rte_pktmbuf_alloc_bulk(source->pool, segments, shape.n_segments) != 0)
+		posted ? source->ring.buffer_bytes : source->room, &shape);
+	if (posted ? !take_posted(source, segments, spans, shape.n_segments)
+		   : rte_pktmbuf_alloc_bulk(source->pool, segments, shape.n_segments) != 0)
 		return NULL;
-	chain_mbufs(segments, &shape, source->port_id, spans);
+	chain_mbufs(segments, &shape, source->port_id, spans, posted);
 	flow_idx = tnic_draw_from(&source->random, flows);
 	identity.flow = source->queue_idx + flow_idx * source->n_queues;
 	identity.seq = source->next_seqs[flow_idx]++;
 	identity.sent_tsc = rte_rdtsc();
 	tnic_build_frame(&identity, &source->config->macs, spans, shape.n_segments);
+	if (posted)
+		spoil_rest(source, spans, shape.n_segments);
 	return segments[0];
 }
 
@@ -199,7 +272,9 @@ uint16_t
 tnic_receive_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 {
 	struct tnic_source *source = queue;
-	uint16_t allowed = is_quiet(source) ? 0 : count_allowed(source, n);
+	uint16_t allowed = is_quiet(source) || atomic_load(&source->stopped)
+				   ? 0
+				   : count_allowed(source, n);
 	uint16_t n_made = 0;
 
 	while (n_made < allowed) {
