@@ -230,6 +230,40 @@ read_interrupts(struct reader *reader, const json_t *value, void *into)
 	return 0;
 }
 
+/** Numbers of mapped queues; whether there are so many is looked at behind all. */
+static int
+read_uplink_queues(struct reader *reader, const json_t *value, void *into)
+{
+	struct nmx_mux_guest_config *guest = into;
+	size_t n = json_array_size(value);
+	int ret = 0;
+
+	if (n == 0 || n > VDPDK_QUEUE_PAIRS_MAX)
+		return complain(reader, "is no list of the uplink's queues; write [1]");
+	for (size_t i = 0; ret == 0 && i < n; i++) {
+		uint64_t number;
+
+		enter_index(reader, i);
+		ret = read_number(reader, json_array_get(value, i), 1,
+			NMX_MUX_UPLINK_QUEUES_MAX - 1, &number);
+		if (ret != 0)
+			return ret;
+		guest->uplink_queues[i] = (uint16_t)number;
+		leave(reader);
+	}
+	guest->n_uplink_queues = (uint16_t)n;
+	return 0;
+}
+
+static int
+read_verify(struct reader *reader, const json_t *value, void *into)
+{
+	if (!json_is_boolean(value))
+		return complain(reader, "is neither true nor false; correct it");
+	((struct nmx_mux_guest_config *)into)->verify = json_is_true(value);
+	return 0;
+}
+
 static int
 read_guest_name(struct reader *reader, const json_t *value, void *into)
 {
@@ -337,6 +371,8 @@ static const struct key guest_keys[] = {
 	{ "floods_max", read_guest_floods, true },
 	{ "signals_max", read_signals, true },
 	{ "interrupts", read_interrupts, true },
+	{ "uplink_queues", read_uplink_queues, true },
+	{ "verify", read_verify, true },
 	{ NULL, NULL, false },
 };
 
@@ -402,6 +438,7 @@ read_guests(struct reader *reader, const json_t *value, void *into)
 		guest->mem_bytes_max = NMX_MUX_MEM_BYTES_DEFAULT;
 		guest->floods_max = NMX_MUX_FLOODS_DEFAULT;
 		guest->signals_max = NMX_MUX_SIGNALS_DEFAULT;
+		guest->verify = true;
 		enter_index(reader, i);
 		ret = read_object(reader, json_array_get(value, i), guest_keys, guest);
 		if (ret == 0)
@@ -421,6 +458,21 @@ NUMBER_READER(read_ring, uint16_t, nmx_mux_uplink_config, ring, 64, 32768)
 NUMBER_READER(read_mtu, uint16_t, nmx_mux_uplink_config, mtu, NMX_MTU_MIN, NMX_MTU_MAX)
 NUMBER_READER(read_buffers, uint32_t, nmx_mux_uplink_config, n_buffers, 1024, 1 << 24)
 NUMBER_READER(read_uplink_floods, uint32_t, nmx_mux_uplink_config, floods_max, 1, 1000000000)
+
+NUMBER_READER(read_uplink_queue_count, uint16_t, nmx_mux_uplink_config, n_queues, 1,
+	NMX_MUX_UPLINK_QUEUES_MAX)
+NUMBER_READER(read_mapped_ring, uint16_t, nmx_mux_uplink_config, mapped_ring, 32, 4096)
+
+static int
+read_steering(struct reader *reader, const json_t *value, void *into)
+{
+	const char *steering = json_string_value(value);
+
+	(void)into;
+	if (steering == NULL || strcmp(steering, "static") != 0)
+		return complain(reader, "is no way of steering; write \"static\", or leave it out");
+	return 0;
+}
 
 static int
 read_uplink_name(struct reader *reader, const json_t *value, void *into)
@@ -442,6 +494,9 @@ static const struct key uplink_keys[] = {
 	{ "mtu", read_mtu, true },
 	{ "buffers", read_buffers, true },
 	{ "floods_max", read_uplink_floods, true },
+	{ "steering", read_steering, true },
+	{ "queues", read_uplink_queue_count, true },
+	{ "mapped_ring", read_mapped_ring, true },
 	{ NULL, NULL, false },
 };
 
@@ -457,6 +512,8 @@ read_uplinks(struct reader *reader, const json_t *value, void *into)
 	uplink->mtu = NMX_MTU_DEFAULT;
 	uplink->n_buffers = NMX_MUX_BUFFERS_DEFAULT;
 	uplink->floods_max = NMX_MUX_FLOODS_DEFAULT;
+	uplink->n_queues = 1;
+	uplink->mapped_ring = NMX_MUX_MAPPED_RING_DEFAULT;
 	enter_index(reader, 0);
 	ret = read_object(reader, json_array_get(value, 0), uplink_keys, uplink);
 	if (ret != 0)
@@ -466,6 +523,49 @@ read_uplinks(struct reader *reader, const json_t *value, void *into)
 		return complain(reader,
 			"%u buffers are too few for rings of %u; give \"buffers\" %u or more",
 			uplink->n_buffers, uplink->ring, 2u * uplink->ring + NMX_MUX_BUFFERS_SPARE);
+	if (uplink->n_queues > 1 && json_object_get(json_array_get(value, 0), "steering") == NULL)
+		return complain(reader,
+			"has \"queues\", but nothing says what comes in them; add \"steering\": "
+			"\"static\"");
+	leave(reader);
+	return 0;
+}
+
+/** A mapped queue is there, and one guest's. */
+static int
+compare_uplink_queues(struct reader *reader, const struct nmx_mux_config *config)
+{
+	int owners[NMX_MUX_UPLINK_QUEUES_MAX];
+
+	memset(owners, -1, sizeof(owners));
+	enter_key(reader, "guests");
+	for (uint32_t i = 0; i < config->n_guests; i++) {
+		const struct nmx_mux_guest_config *guest = &config->guests[i];
+
+		enter_index(reader, i);
+		enter_key(reader, "uplink_queues");
+		if (guest->n_uplink_queues > guest->n_queue_pairs)
+			return complain(reader,
+				"are %u, but the guest has %u; raise its \"queues\"",
+				guest->n_uplink_queues, guest->n_queue_pairs);
+		for (uint16_t k = 0; k < guest->n_uplink_queues; k++) {
+			uint16_t queue = guest->uplink_queues[k];
+
+			enter_index(reader, k);
+			if (queue >= config->uplink.n_queues)
+				return complain(reader,
+					"the uplink has %u queues, from 0 on; raise its \"queues\"",
+					config->uplink.n_queues);
+			if (owners[queue] >= 0)
+				return complain(reader,
+					"this queue is guest %s's already; take another",
+					config->guests[owners[queue]].name);
+			owners[queue] = (int)i;
+			leave(reader);
+		}
+		leave(reader);
+		leave(reader);
+	}
 	leave(reader);
 	return 0;
 }
@@ -522,6 +622,8 @@ read_root(struct reader *reader, const json_t *root, struct nmx_mux_config **ret
 	}
 	config->n_guests = (uint32_t)n;
 	ret = read_object(reader, root, root_keys, config);
+	if (ret == 0)
+		ret = compare_uplink_queues(reader, config);
 	if (ret != 0) {
 		free(config);
 		return ret;

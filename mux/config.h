@@ -17,8 +17,10 @@
 
 #include <rte_ether.h>
 
+#include "abi/vdpdk_device.h"
 #include "drivers/common/guestport/guestport.h"
 #include "error.h"
+#include "mapped.h"
 
 #define NMX_MUX_NAME_BYTES   32 /* with the 0 at the end */
 #define NMX_MUX_DEVICE_BYTES 256
@@ -32,6 +34,8 @@
 #define NMX_MUX_FLOODS_AT_ONCE  10
 #define NMX_MUX_BUFFERS_DEFAULT 16384
 #define NMX_MUX_RING_DEFAULT    1024
+/** Of queues that hold guests' buffers: well below half of a guest's ring of 1024. */
+#define NMX_MUX_MAPPED_RING_DEFAULT 256
 /** Buffers that there must be beside those in the rings. */
 #define NMX_MUX_BUFFERS_SPARE     512
 #define NMX_MUX_MEM_BYTES_DEFAULT (UINT64_C(64) << 30)
@@ -42,7 +46,9 @@ struct nmx_mux_uplink_config {
 	uint16_t ring;                     /* descriptors */
 	uint16_t mtu;
 	uint32_t n_buffers;
-	uint32_t floods_max; /* frames a second from here to all guests */
+	uint32_t floods_max;  /* frames a second from here to all guests */
+	uint16_t n_queues;    /* Rx; all but the first are mapped */
+	uint16_t mapped_ring; /* descriptors of those */
 };
 
 struct nmx_mux_guest_config {
@@ -58,6 +64,9 @@ struct nmx_mux_guest_config {
 	uint32_t floods_max;  /* frames a second from it to all others */
 	uint32_t signals_max; /* a second to it */
 	bool without_vectors;
+	uint16_t uplink_queues[VDPDK_QUEUE_PAIRS_MAX]; /* that are the guest's, by its queues */
+	uint16_t n_uplink_queues;
+	bool verify; /* the frames of these */
 };
 
 struct nmx_mux_config {

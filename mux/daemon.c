@@ -110,10 +110,10 @@ create_guests(const struct nmx_mux_daemon *daemon, const struct nmx_mux_config *
 
 /** Their link goes up: they are polled. */
 static void
-link_guests(const struct guests *guests)
+link_guests(struct nmx_mux_daemon *daemon, const struct guests *guests)
 {
 	for (uint32_t i = 0; i < guests->n; i++)
-		nmx_guestport_set_polled(guests->all[i]->port, true);
+		nmx_mux_link_guest(guests->all[i], daemon->uplink);
 }
 
 /** A change under way. */
@@ -214,7 +214,7 @@ bring_back(struct change *change)
 	memcpy(daemon->guests.all, all.all, all.n * sizeof(all.all[0]));
 	daemon->guests.n = all.n;
 	nmx_mux_unlock_guests(daemon);
-	link_guests(&all);
+	link_guests(daemon, &all);
 }
 
 /** The change itself; on failure all is as before. */
@@ -249,7 +249,7 @@ make_change(struct change *change, struct nmx_mux_error *error)
 		bring_back(change);
 		return ret;
 	}
-	link_guests(&change->fresh);
+	link_guests(daemon, &change->fresh);
 	commit_guests(change);
 	return 0;
 }

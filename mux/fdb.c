@@ -8,14 +8,16 @@
 
 #include <rte_malloc.h>
 
-/** Enter all addresses of a guest. */
+/** Enter all that a guest has. */
 static int
-enter_guest(struct rte_hash *by_mac, struct nmx_mux_guest *guest)
+enter_guest(struct nmx_mux_fdb *fdb, struct nmx_mux_guest *guest)
 {
 	int ret = 0;
 
+	for (uint16_t i = 0; i < guest->config.n_uplink_queues; i++)
+		fdb->owners[guest->config.uplink_queues[i]] = &guest->outboxes[i];
 	for (uint16_t i = 0; ret == 0 && i < guest->n_macs; i++)
-		ret = rte_hash_add_key_data(by_mac, &guest->macs[i], guest);
+		ret = rte_hash_add_key_data(fdb->by_mac, &guest->macs[i], guest);
 	return ret;
 }
 
@@ -50,7 +52,7 @@ nmx_mux_create_fdb(struct nmx_mux_guest *const *guests, uint32_t n)
 	for (uint32_t i = 0; fdb->by_mac != NULL && ret == 0 && i < n; i++) {
 		fdb->guests[i] = guests[i];
 		fdb->n_guests++;
-		ret = enter_guest(fdb->by_mac, guests[i]);
+		ret = enter_guest(fdb, guests[i]);
 	}
 	if (fdb->by_mac == NULL || ret != 0) {
 		nmx_mux_destroy_fdb(fdb);

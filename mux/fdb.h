@@ -3,7 +3,7 @@
  */
 
 /**
- * The forwarding database: which guest has which address.
+ * The forwarding database: which guest has which address, and which of the uplink's queues.
  *
  * Immutable: a change of the guests makes a new one. Workers take the present one at the start of
  * each round, and an old one goes when all have begun another (worker.h).
@@ -20,6 +20,8 @@
 
 struct nmx_mux_fdb {
 	struct rte_hash *by_mac;
+	/** Whose a mapped queue of the uplink is; NULL: nobody's. */
+	struct nmx_mux_outbox *owners[NMX_MUX_UPLINK_QUEUES_MAX];
 	uint32_t n_guests;
 	struct nmx_mux_guest *guests[];
 };

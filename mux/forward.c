@@ -18,6 +18,8 @@
  *     to a group     to all, within the uplink's budget
  *     to none        dropped
  *
+ * From a mapped queue of the uplink all frames are one guest's, and most are in its memory already.
+ *
  * A frame that isn't delivered is counted, with a reason, where the closed lists of counters.h and
  * of the guestport say.
  */
@@ -252,5 +254,64 @@ nmx_mux_forward_uplink(struct nmx_mux_forwarder *forwarder)
 	uplink->from_frames += n;
 	deliver_to_guests(forwarder);
 	nmx_dpdk_free_mbufs(mbufs, n, true);
+	return n;
+}
+
+/* --- From a mapped queue --- */
+
+/** True if a frame may be the guest's: to one of its addresses, or to a group. */
+static inline bool
+is_for_guest(const struct nmx_mux_guest *guest, const struct rte_mbuf *mbuf)
+{
+	uint64_t to;
+
+	if (unlikely(mbuf->data_len < sizeof(struct rte_ether_hdr)))
+		return false;
+	/* In the guest's memory, who may change it: then it stops its own queue. */
+	to = nmx_mux_load_mac(rte_pktmbuf_mtod(mbuf, const void *));
+	return nmx_mux_is_group(to) || nmx_mux_owns_mac(guest, to);
+}
+
+/** Frames in front of the first foreign one, with which the queue stops. */
+static inline uint16_t
+verify_frames(struct nmx_mux_mapped *mapped, const struct nmx_mux_guest *guest,
+	struct rte_mbuf **mbufs, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++)
+		if (unlikely(!is_for_guest(guest, mbufs[i]))) {
+			atomic_store_explicit(&mapped->stopped, true, memory_order_relaxed);
+			return i;
+		}
+	return n;
+}
+
+uint16_t
+nmx_mux_forward_mapped(struct nmx_mux_forwarder *forwarder, uint16_t queue)
+{
+	struct nmx_mux_mapped *mapped = &forwarder->uplink->mapped[queue];
+	const struct nmx_mux_outbox *owner = forwarder->fdb->owners[queue];
+	struct rte_mbuf *mbufs[NMX_MUX_BURST];
+	uint16_t n = nmx_rxmap_receive(mapped->map, mbufs, NMX_MUX_BURST), good = n, sent = 0;
+
+	if (n == 0)
+		return 0;
+	for (uint16_t i = 0; i < n; i++)
+		mapped->bytes += mbufs[i]->pkt_len;
+	mapped->frames += n;
+	if (unlikely(owner == NULL)) {
+		mapped->unowned += n;
+		good = 0;
+	} else if (owner->guest->config.verify) {
+		good = unlikely(atomic_load_explicit(&mapped->stopped, memory_order_relaxed))
+			       ? 0
+			       : verify_frames(mapped, owner->guest, mbufs, n);
+		mapped->foreign += (uint64_t)n - good;
+	}
+	if (likely(good > 0)) {
+		sent = nmx_guestport_send(owner->queue, mbufs, good);
+		owner->guest->to_drops[NMX_MUX_NO_POSTED] += (uint64_t)good - sent;
+	}
+	if (unlikely(sent < n))
+		nmx_dpdk_free_mbufs(mbufs + sent, n - sent, true);
 	return n;
 }

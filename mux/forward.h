@@ -48,6 +48,9 @@ nmx_mux_begin_round(
 uint16_t nmx_mux_forward_guest(
 	struct nmx_mux_forwarder *forwarder, struct nmx_mux_guest *guest, uint16_t queue);
 
+/** Forward a burst from a mapped queue of the uplink. @return frames received. Context: worker. */
+uint16_t nmx_mux_forward_mapped(struct nmx_mux_forwarder *forwarder, uint16_t queue);
+
 /** Forward a burst from the uplink. @return frames received. Context: worker. */
 uint16_t nmx_mux_forward_uplink(struct nmx_mux_forwarder *forwarder);
 

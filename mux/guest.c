@@ -12,6 +12,7 @@
 
 #include "lib/base/clock.h"
 #include "log.h"
+#include "uplink.h"
 
 /* Lines that one guest can make the daemon write: so many at once, then one in this time. */
 #define LINES_AT_ONCE    8
@@ -97,6 +98,26 @@ nmx_mux_create_guest(const struct nmx_mux_guest_config *config, uint16_t mtu,
 	nmx_guestport_set_mtu(guest->port, mtu);
 	*ret_guest = guest;
 	return 0;
+}
+
+void
+nmx_mux_link_guest(struct nmx_mux_guest *guest, struct nmx_mux_uplink *uplink)
+{
+	for (uint16_t i = 0; i < guest->config.n_uplink_queues; i++) {
+		uint16_t queue = guest->config.uplink_queues[i];
+		struct nmx_mux_mapped *mapped = &uplink->mapped[queue];
+		int ret = nmx_guestport_lend_to(guest->outboxes[i].queue, mapped->map);
+
+		atomic_store(&mapped->stopped, false);
+		if (ret != 0)
+			MUX_LOG(WARNING,
+				"guest %s: queue %u of the uplink can't be filled with its buffers "
+				"(%s); it gets copies",
+				guest->config.name, queue,
+				ret == -EEXIST ? "it keeps those of another guest"
+					       : rte_strerror(-ret));
+	}
+	nmx_guestport_set_polled(guest->port, true);
 }
 
 void

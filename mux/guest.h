@@ -87,6 +87,14 @@ nmx_mux_owns_mac(const struct nmx_mux_guest *guest, uint64_t mac)
 int nmx_mux_create_guest(const struct nmx_mux_guest_config *config, uint16_t mtu,
 	struct nmx_mux_guest **ret_guest, struct nmx_mux_error *ret_error);
 
+struct nmx_mux_uplink;
+
+/**
+ * Let its link go up, and its buffers be lent to its queues of the uplink; if that can't be, it
+ * gets copies, and that is logged. Context: a worker knows it, and nobody else has those queues.
+ */
+void nmx_mux_link_guest(struct nmx_mux_guest *guest, struct nmx_mux_uplink *uplink);
+
 /** End it. Context: no worker knows it. NULL is nothing. */
 void nmx_mux_destroy_guest(struct nmx_mux_guest *guest);
 

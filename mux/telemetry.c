@@ -95,6 +95,7 @@ add_queues(struct rte_tel_data *data, const struct nmx_mux_guest *guest)
 		nmx_guestport_get_from_counters(guest->from[q], &one_from);
 		to.frames += one_to.frames;
 		to.bytes += one_to.bytes;
+		to.mapped += one_to.mapped;
 		to.signals += one_to.signals;
 		to.late_signals += one_to.late_signals;
 		from.frames += one_from.frames;
@@ -106,6 +107,7 @@ add_queues(struct rte_tel_data *data, const struct nmx_mux_guest *guest)
 	}
 	rte_tel_data_add_dict_u64(data, "to_guest_frames", to.frames);
 	rte_tel_data_add_dict_u64(data, "to_guest_bytes", to.bytes);
+	rte_tel_data_add_dict_u64(data, "to_guest_mapped", to.mapped);
 	rte_tel_data_add_dict_u64(data, "to_guest_signals", to.signals);
 	rte_tel_data_add_dict_u64(data, "to_guest_late_signals", to.late_signals);
 	add_all(data, port_to_drops, to.drops, NMX_TO_GUEST_DROPS);
@@ -130,6 +132,28 @@ add_port(struct rte_tel_data *data, const struct nmx_guestport *port)
 	rte_tel_data_add_dict_u64(data, "forced_answers", counters.forced_answers);
 }
 
+/** Sum of the uplink's queues that are a guest's. */
+static void
+add_uplink_queues(struct rte_tel_data *data, const struct nmx_mux_guest *guest)
+{
+	const struct nmx_mux_uplink *uplink = nmx_mux_get_uplink(telemetry.daemon);
+	uint64_t frames = 0, foreign = 0;
+	int stopped = 0;
+
+	for (uint16_t i = 0; i < guest->config.n_uplink_queues; i++) {
+		const struct nmx_mux_mapped
+			*mapped = &uplink->mapped[guest->config.uplink_queues[i]];
+
+		frames += mapped->frames;
+		foreign += mapped->foreign;
+		stopped += atomic_load(&mapped->stopped);
+	}
+	rte_tel_data_add_dict_int(data, "uplink_queues", guest->config.n_uplink_queues);
+	rte_tel_data_add_dict_int(data, "uplink_queues_stopped", stopped);
+	rte_tel_data_add_dict_u64(data, "uplink_queues_frames", frames);
+	rte_tel_data_add_dict_u64(data, "uplink_queues_drop_foreign", foreign);
+}
+
 static void
 add_guest(struct rte_tel_data *data, const struct nmx_mux_guest *guest)
 {
@@ -140,6 +164,7 @@ add_guest(struct rte_tel_data *data, const struct nmx_mux_guest *guest)
 	rte_tel_data_add_dict_int(data, "linked", nmx_guestport_is_linked(guest->port));
 	add_port(data, guest->port);
 	add_queues(data, guest);
+	add_uplink_queues(data, guest);
 	add_all(data, to_guest_drops, guest->to_drops, NMX_MUX_TO_GUEST_DROPS);
 	add_all(data, from_guest_drops, guest->from_drops, NMX_MUX_FROM_GUEST_DROPS);
 }

@@ -17,8 +17,12 @@
 #include <rte_pci.h>
 
 #include "lib/dpdk/mbufs.h"
+#include "log.h"
 
 #define POOL_CACHE 256
+
+/** A guest's buffer that DPDK programs post as they come. */
+#define GUEST_ROOM 2048
 
 /** The device's name: devargs up to the first comma. */
 static void
@@ -58,23 +62,45 @@ probe_port(const struct nmx_mux_uplink_config *config, uint16_t *ret_port_id,
 	return 0;
 }
 
+/** Bytes that a received frame may have. */
+static uint32_t
+get_room(const struct nmx_mux_uplink_config *config)
+{
+	uint32_t room = config->mtu + (uint32_t)NMX_FRAME_OVERHEAD_BYTES;
+
+	return RTE_ALIGN(RTE_MAX(room, (uint32_t)GUEST_ROOM), 64u);
+}
+
+static int
+make_maps(struct nmx_mux_uplink *uplink, struct nmx_mux_error *error)
+{
+	const struct nmx_mux_uplink_config *config = &uplink->config;
+	int ret = nmx_rxmap_start_recaller(&uplink->recaller);
+
+	if (ret != 0)
+		nmx_mux_set_error(error, "uplink %s: no thread for it (%s)", config->name,
+			rte_strerror(-ret));
+	for (uint16_t i = 1; ret == 0 && i < config->n_queues; i++)
+		ret = nmx_mux_init_mapped(&uplink->mapped[i], uplink->recaller, config->name,
+			uplink->port_id, i, config->mapped_ring, (uint16_t)get_room(config), error);
+	return ret;
+}
+
 static int
 make_pool(struct nmx_mux_uplink *uplink, struct nmx_mux_error *error)
 {
 	const struct nmx_mux_uplink_config *config = &uplink->config;
-	uint32_t room = RTE_MAX(config->mtu + (uint32_t)NMX_FRAME_OVERHEAD_BYTES, 2048u);
+	uint32_t room = get_room(config);
 	char name[RTE_MEMPOOL_NAMESIZE];
 
 	snprintf(name, sizeof(name), "up_%.20s", config->name);
 	uplink->pool = rte_pktmbuf_pool_create(name, config->n_buffers, POOL_CACHE, 0,
-		(uint16_t)(RTE_ALIGN(room, 64u) + RTE_PKTMBUF_HEADROOM),
-		rte_eth_dev_socket_id(uplink->port_id));
+		(uint16_t)(room + RTE_PKTMBUF_HEADROOM), rte_eth_dev_socket_id(uplink->port_id));
 	if (uplink->pool == NULL) {
 		nmx_mux_set_error(error,
 			"uplink %s: no memory for %u buffers of %u bytes (%s); reserve more huge "
 			"pages, or lower \"buffers\"",
-			config->name, config->n_buffers, RTE_ALIGN(room, 64u),
-			rte_strerror(rte_errno));
+			config->name, config->n_buffers, room, rte_strerror(rte_errno));
 		return -ENOMEM;
 	}
 	uplink->rearm = nmx_dpdk_make_rearm(uplink->port_id, RTE_PKTMBUF_HEADROOM);
@@ -86,6 +112,21 @@ static uint64_t
 choose_tx_offloads(const struct rte_eth_dev_info *info)
 {
 	return info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+}
+
+/** Rx queues but the first. */
+static int
+set_up_mapped_queues(struct nmx_mux_uplink *uplink)
+{
+	const struct nmx_mux_uplink_config *config = &uplink->config;
+	uint16_t port_id = uplink->port_id, n_rx = config->mapped_ring;
+	int ret = rte_eth_dev_adjust_nb_rx_tx_desc(port_id, &n_rx, NULL);
+
+	for (uint16_t i = 1; ret == 0 && i < config->n_queues; i++)
+		ret = rte_eth_rx_queue_setup(port_id, i, n_rx,
+			(unsigned int)rte_eth_dev_socket_id(port_id), NULL,
+			nmx_rxmap_get_pool(uplink->mapped[i].map));
+	return ret;
 }
 
 static int
@@ -101,12 +142,14 @@ configure_port(struct nmx_mux_uplink *uplink)
 	if (ret != 0)
 		return ret;
 	conf.txmode.offloads = choose_tx_offloads(&info);
-	ret = rte_eth_dev_configure(port_id, 1, 1, &conf);
+	ret = rte_eth_dev_configure(port_id, config->n_queues, 1, &conf);
 	if (ret == 0)
 		ret = rte_eth_dev_adjust_nb_rx_tx_desc(port_id, &n_rx, &n_tx);
 	if (ret == 0)
 		ret = rte_eth_rx_queue_setup(
 			port_id, 0, n_rx, (unsigned int)socket, NULL, uplink->pool);
+	if (ret == 0)
+		ret = set_up_mapped_queues(uplink);
 	info.default_txconf.offloads = conf.txmode.offloads;
 	if (ret == 0)
 		ret = rte_eth_tx_queue_setup(
@@ -123,6 +166,18 @@ accept_all(uint16_t port_id)
 	return ret == -ENOTSUP ? 0 : ret;
 }
 
+static void
+try_queue(struct nmx_mux_uplink *uplink, uint16_t queue)
+{
+	enum nmx_rxmap_verdict verdict = nmx_rxmap_try_uplink(uplink->mapped[queue].map);
+
+	if (!nmx_rxmap_is_fit(verdict))
+		MUX_LOG(WARNING,
+			"uplink %s: queue %u isn't filled with guests' buffers: %s; frames are "
+			"copied",
+			uplink->config.name, queue, nmx_rxmap_explain_verdict(verdict));
+}
+
 static int
 start_port(struct nmx_mux_uplink *uplink, struct nmx_mux_error *error)
 {
@@ -133,6 +188,8 @@ start_port(struct nmx_mux_uplink *uplink, struct nmx_mux_error *error)
 		what = "started";
 		ret = rte_eth_dev_start(uplink->port_id);
 	}
+	for (uint16_t i = 1; ret == 0 && i < uplink->config.n_queues; i++)
+		try_queue(uplink, i);
 	if (ret == 0) {
 		what = "made promiscuous";
 		ret = accept_all(uplink->port_id);
@@ -164,6 +221,8 @@ nmx_mux_open_uplink(const struct nmx_mux_uplink_config *config, struct nmx_mux_u
 	if (ret == 0)
 		ret = make_pool(uplink, ret_error);
 	if (ret == 0)
+		ret = make_maps(uplink, ret_error);
+	if (ret == 0)
 		ret = start_port(uplink, ret_error);
 	if (ret != 0) {
 		nmx_mux_close_uplink(uplink);
@@ -176,6 +235,8 @@ nmx_mux_open_uplink(const struct nmx_mux_uplink_config *config, struct nmx_mux_u
 void
 nmx_mux_close_uplink(struct nmx_mux_uplink *uplink)
 {
+	bool all_back = true;
+
 	if (uplink == NULL)
 		return;
 	if (rte_eth_dev_is_valid_port(uplink->port_id)) {
@@ -183,5 +244,9 @@ nmx_mux_close_uplink(struct nmx_mux_uplink *uplink)
 		(void)rte_eth_dev_close(uplink->port_id);
 	}
 	rte_mempool_free(uplink->pool);
+	for (uint16_t i = 0; i < NMX_MUX_UPLINK_QUEUES_MAX; i++)
+		all_back &= nmx_mux_fini_mapped(&uplink->mapped[i]);
+	if (all_back)
+		nmx_rxmap_stop_recaller(uplink->recaller);
 	free(uplink);
 }

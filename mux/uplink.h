@@ -2,7 +2,10 @@
  * Copyright (c) 2026 nicmux contributors
  */
 
-/** The NIC that the guests share: any DPDK port, with a queue pair and a pool of mbufs. */
+/**
+ * The NIC that the guests share: any DPDK port, with a queue pair and a pool of mbufs, and perhaps
+ * Rx queues that are mapped (mapped.h).
+ */
 
 #ifndef NMX_MUX_UPLINK_H
 #define NMX_MUX_UPLINK_H
@@ -15,11 +18,14 @@
 #include "config.h"
 #include "counters.h"
 #include "lib/base/rate.h"
+#include "mapped.h"
 
 struct nmx_mux_uplink {
 	struct nmx_mux_uplink_config config;
 	uint16_t port_id;
 	struct rte_mempool *pool; /* of received mbufs, and of copies that are sent */
+	struct nmx_rxmap_recaller *recaller;
+	struct nmx_mux_mapped mapped[NMX_MUX_UPLINK_QUEUES_MAX]; /* by queue; the first isn't */
 
 	/* The worker's. */
 	uint64_t rearm;               /* lib/dpdk/mbufs.h */

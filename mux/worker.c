@@ -63,8 +63,11 @@ run_round(struct nmx_mux_worker *worker, bool draining)
 	if (worker->was_busy)
 		worker->counters.busy_cycles += now - forwarder->now;
 	nmx_mux_begin_round(forwarder, fdb, now);
-	if (!draining)
+	if (!draining) {
 		n = nmx_mux_forward_uplink(forwarder);
+		for (uint16_t i = 1; i < forwarder->uplink->config.n_queues; i++)
+			n += nmx_mux_forward_mapped(forwarder, i);
+	}
 	for (uint32_t i = 0; i < fdb->n_guests; i++)
 		n += poll_guest(forwarder, fdb->guests[i]);
 	worker->counters.rounds++;

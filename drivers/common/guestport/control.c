@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -309,6 +310,15 @@ nmx_control_add_port(struct nmx_guestport *port)
 	}
 	pthread_mutex_unlock(&control.life);
 	return ret;
+}
+
+struct nmx_guestport *
+nmx_control_find_port(const char *name)
+{
+	for (uint32_t i = 0; i < control.n_slots; i++)
+		if (control.ports[i] != NULL && strcmp(control.ports[i]->name, name) == 0)
+			return control.ports[i];
+	return NULL;
 }
 
 bool

@@ -45,6 +45,9 @@ int nmx_control_add_port(struct nmx_guestport *port);
 /** Take it back; the thread ends with the last one. Lock not held. */
 void nmx_control_remove_port(struct nmx_guestport *port);
 
+/** A port by its name; NULL: there is none. Lock held. */
+struct nmx_guestport *nmx_control_find_port(const char *name);
+
 /** True in a port's callback. */
 bool nmx_control_is_own_thread(void);
 

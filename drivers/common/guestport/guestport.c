@@ -80,8 +80,10 @@ init_queues(struct nmx_guestport *port)
 
 		nmx_base_init_bracket(&to->bracket);
 		nmx_base_init_bracket(&from->bracket);
-		port->brackets[2 * i] = &to->bracket;
-		port->brackets[2 * i + 1] = &from->bracket;
+		nmx_base_init_bracket(&to->lend_bracket);
+		port->brackets[BRACKETS * i] = &to->bracket;
+		port->brackets[BRACKETS * i + 1] = &from->bracket;
+		port->brackets[BRACKETS * i + 2] = &to->lend_bracket;
 		to->port = from->port = port;
 		to->index = from->index = i;
 		if (port->signals_max > 0)
@@ -89,7 +91,8 @@ init_queues(struct nmx_guestport *port)
 				SIGNALS_AT_ONCE);
 		from->doorbell = from->wake_fd = -1;
 	}
-	nmx_base_init_grace(&port->grace, port->brackets, port->brackets_seen, 2u * n);
+	nmx_base_init_grace(
+		&port->grace, port->brackets, port->brackets_seen, (uint32_t)BRACKETS * n);
 	for (uint16_t i = 0; i < n; i++) {
 		port->from_guest[i].wake_fd = epoll_create1(EPOLL_CLOEXEC);
 		if (port->from_guest[i].wake_fd < 0)
@@ -293,11 +296,30 @@ nmx_guestport_destroy(struct nmx_guestport *port)
 		return;
 	nmx_guestport_begin_destroy(port);
 	quiet = quiet_port(port);
+	if (nmx_guestport_stop_lending(port) != 0)
+		quiet = false;
 	nmx_control_remove_port(port);
 	if (quiet)
 		free_port(port);
 	else
 		PORT_LOG(port, ERR, "closed while a burst runs; its memory is kept for ever");
+}
+
+struct nmx_guestport *
+nmx_guestport_find(const char *name)
+{
+	struct nmx_guestport *port;
+
+	nmx_control_lock();
+	port = nmx_control_find_port(name);
+	nmx_control_unlock();
+	return port;
+}
+
+uint16_t
+nmx_guestport_count_queue_pairs(const struct nmx_guestport *port)
+{
+	return port->n_queue_pairs;
 }
 
 void

@@ -27,6 +27,7 @@
 #include <rte_mbuf.h>
 
 struct nmx_guestport;
+struct nmx_rxmap;
 struct nmx_to_guest;
 struct nmx_from_guest;
 
@@ -79,6 +80,7 @@ enum nmx_from_guest_drop {
 
 struct nmx_to_guest_counters {
 	uint64_t frames, bytes;
+	uint64_t mapped; /* of the frames: they were in a buffer of the guest's already */
 	uint64_t drops[NMX_TO_GUEST_DROPS];
 	uint64_t signals;
 	uint64_t late_signals; /* over the budget: sent a millisecond later, many as one */
@@ -161,6 +163,33 @@ uint16_t nmx_guestport_send(struct nmx_to_guest *queue, struct rte_mbuf **mbufs,
  * @return frames delivered, or dropped with a counter
  */
 uint16_t nmx_guestport_relay(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n);
+
+/**
+ * Lend the buffers that the guest posts in a queue to a map, so that frames come in them. From then
+ * on nmx_guestport_send() and the uplink's bursts share a lock, which is free if one thread calls
+ * both. Takes two seconds at most, for bursts to see it.
+ *
+ * @return 0, or it does already; -EEXIST the queue lends to another map, or another queue to this
+ * one; -EBUSY a burst doesn't end
+ *
+ * Context: any thread but a data thread. Either may be ended first.
+ */
+int nmx_guestport_lend_to(struct nmx_to_guest *queue, struct nmx_rxmap *map);
+
+/**
+ * Lend no more, and wait, two seconds at most, until all that was lent is back.
+ *
+ * @return 0: the map has no lender (or never had one); -EBUSY: something is out, and the map is to
+ * be kept for ever; it lends nothing any more
+ *
+ * Context: any thread but a data thread.
+ */
+int nmx_guestport_stop_lending_to(struct nmx_rxmap *map);
+
+/** A port of this process by the name in its configuration; NULL: there is none. */
+struct nmx_guestport *nmx_guestport_find(const char *name);
+
+uint16_t nmx_guestport_count_queue_pairs(const struct nmx_guestport *port);
 
 /** True if the guest has started the queue. Any thread; may change at any time. */
 bool nmx_guestport_is_started(const struct nmx_to_guest *queue);

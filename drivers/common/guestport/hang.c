@@ -92,18 +92,28 @@ force_promise(struct nmx_guestport *port)
 static void
 log_hang(struct nmx_guestport *port)
 {
+	static const char *const bursts[BRACKETS] = { "to", "from", "filling the buffers of" };
 	uint32_t i = nmx_base_find_open_bracket(&port->grace);
 
 	if (port->told_period == port->period || !nmx_guestport_may_log(port))
 		return;
 	port->told_period = port->period;
+	if (i == port->grace.n && nmx_guestport_has_loans(port))
+		PORT_LOG(port, ERR,
+			"buffers of the guest's that were lent have been out for %u ms or longer: "
+			"the "
+			"guest is answered without them, and their memory is taken from who has "
+			"them; "
+			"see which program holds frames, or whether the uplink's queue can be "
+			"stopped",
+			(unsigned int)(port->parked_ns / NMX_NS_PER_MS));
 	if (i == port->grace.n)
 		return;
 	PORT_LOG(port, ERR,
 		"a data thread is inside a burst %s the guest, queue %u, for %u ms or longer: the "
 		"guest is answered without it, and what it should have let go is taken from it; "
 		"see what that lcore does (a debugger? a NIC that is dead?)",
-		(i & 1) == 0 ? "to" : "from", i >> 1,
+		bursts[i % BRACKETS], i / BRACKETS,
 		(unsigned int)(RTE_MAX(port->period_ns, port->parked_ns) / NMX_NS_PER_MS));
 }
 

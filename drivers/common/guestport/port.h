@@ -31,6 +31,7 @@
 #include <rte_common.h>
 #include <rte_log.h>
 
+#include "drivers/common/rxmap/loans.h"
 #include "guestport.h"
 #include "lib/base/discard.h"
 #include "lib/base/grace.h"
@@ -53,6 +54,8 @@ extern int nmx_guestport_logtype;
 #define QUEUES_MAX  VDPDK_QUEUE_PAIRS_MAX
 #define VECTORS_MAX VDPDK_VECTOR_RX(QUEUES_MAX)
 #define NO_GRACE    UINT64_C(0)
+/** Of a queue pair: to the guest, from the guest, lending. */
+#define BRACKETS 3
 
 struct nmx_guestport;
 
@@ -74,12 +77,14 @@ struct guest_ring {
 	bool scatter;
 	struct nmx_range untranslated; /* what a fault of kind ADDRESS is about */
 	_Atomic uint16_t fault;        /* VDPDK_FAULT_*, set once */
+	_Atomic uint32_t out;          /* buffers lent, as the last burst left it */
 
 	/* Control. */
 	bool reported;          /* of the fault */
 	struct nmx_range range; /* of the ring in the guest's memory */
 	NMX_SHARED struct vdpdk_ring_header *header;
 	bool draining;   /* not published any more */
+	bool given_up;   /* what it lent: it stays for ever, for whom that may come back to */
 	bool has_ticket; /* QUEUE_STOP waits */
 	uint64_t grace;  /* when draining ends */
 	struct nmx_vdev_ticket ticket;
@@ -96,10 +101,16 @@ struct nmx_to_guest {
 	struct nmx_to_guest_counters counters;
 	struct nmx_rate signals; /* in TSC cycles */
 	_Atomic bool owes_signal;
+	_Atomic(struct nmx_rxmap *) map; /* that its buffers are lent to; control publishes */
+	struct guest_ring *lender;       /* which of its runs lent; map's `busy` held */
+	_Atomic bool lends;              /* control's; false: nothing more, for now */
+	struct nmx_bracket lend_bracket; /* of who lends, perhaps another thread */
 
 	/* Control. */
 	struct guest_ring *ring __rte_cache_aligned; /* NULL: the guest hasn't started it */
 	struct nmx_to_guest_counters guest_base;     /* the guest's statistics count from here */
+	uint64_t missed_ns; /* since when something waits for what is lent; 0: nothing does */
+	uint64_t recall_ns; /* when it is asked for */
 } __rte_cache_aligned;
 
 struct nmx_from_guest {
@@ -130,8 +141,9 @@ struct nmx_guestport {
 	_Atomic int vectors[VECTORS_MAX];                          /* the guest's eventfds; -1 */
 	_Atomic uint32_t to_guest_bytes_max, from_guest_bytes_max; /* frames by MTU */
 	_Atomic bool linked;
-	_Atomic bool has_fault;    /* a data thread found one */
-	_Atomic bool owes_signals; /* some queue is over its budget */
+	_Atomic bool lends_nothing; /* until memory that is withdrawn has come back */
+	_Atomic bool has_fault;     /* a data thread found one */
+	_Atomic bool owes_signals;  /* some queue is over its budget */
 
 	/* Control. */
 	void (*link_changed)(void *context, bool linked);
@@ -148,12 +160,13 @@ struct nmx_guestport {
 	uint32_t signals_max;
 	struct rte_ether_addr macs[NMX_MACS_MAX]; /* that the guest may set; none: any */
 	uint16_t n_macs;
+	bool misses_loans;    /* something waits for what queues have lent */
 	uint64_t owed_due_ns; /* when owed signals are sent; 0: none is known to be owed */
 	struct nmx_vdev *vdev;
 	struct nmx_vfu_device device;
 	struct nmx_grace grace;
-	const struct nmx_bracket *brackets[2 * QUEUES_MAX];
-	uint32_t brackets_seen[2 * QUEUES_MAX];
+	const struct nmx_bracket *brackets[BRACKETS * QUEUES_MAX];
+	uint32_t brackets_seen[BRACKETS * QUEUES_MAX];
 	uint64_t sessions, faults, forced_answers;
 	struct nmx_rate log_lines; /* in ns */
 
@@ -221,6 +234,20 @@ bool nmx_guestport_advance(struct nmx_guestport *port, uint64_t now_ns);
 uint64_t nmx_guestport_get_deadline_ns(const struct nmx_guestport *port);
 /** Serve a client whose deadline is over. */
 void nmx_guestport_meet_deadline(struct nmx_guestport *port, uint64_t now_ns);
+
+/* lend.c: buffers that are lent to a map. Control. */
+
+/** True if something that the ring lent isn't back. */
+bool nmx_guestport_is_lent(const struct guest_ring *ring);
+/** The same of all rings. */
+bool nmx_guestport_has_loans(const struct nmx_guestport *port);
+/** Lend nothing from the next grace period on, until nmx_guestport_resume_loans(). */
+void nmx_guestport_hold_loans(struct nmx_guestport *port);
+void nmx_guestport_resume_loans(struct nmx_guestport *port);
+/** End what queues have with maps. @return 0; -EBUSY something lent doesn't come back */
+int nmx_guestport_stop_lending(struct nmx_guestport *port);
+/** Ask for loans that are waited for. @return true if there are any */
+bool nmx_guestport_recall_loans(struct nmx_guestport *port, uint64_t now_ns);
 
 /* hang.c: data threads that stay inside a burst. Control. */
 

@@ -144,7 +144,7 @@ withdraw(struct nmx_guestport *port, struct place place)
 static void
 return_slots(struct nmx_guestport *port, struct guest_ring *ring, uint16_t direction)
 {
-	if (atomic_load(&ring->fault) == VDPDK_FAULT_RING_GONE ||
+	if (atomic_load(&ring->fault) == VDPDK_FAULT_RING_GONE || ring->given_up ||
 		find_header(port, ring->range) != ring->header)
 		return;
 	if (direction == VDPDK_DIRECTION_RX)
@@ -165,7 +165,8 @@ end_ring(struct nmx_guestport *port, struct place place)
 		return_slots(port, ring, place.direction);
 		nmx_vdev_answer(port->vdev, ring->ticket, VDPDK_ANSWER_OK);
 	}
-	free(ring);
+	if (!ring->given_up)
+		free(ring);
 }
 
 uint32_t
@@ -298,7 +299,8 @@ nmx_guestport_advance_rings(struct nmx_guestport *port)
 
 	while (next_place(port, &i, &place))
 		if ((*place.ring)->draining &&
-			nmx_base_is_grace_over(&port->grace, (*place.ring)->grace))
+			nmx_base_is_grace_over(&port->grace, (*place.ring)->grace) &&
+			!nmx_guestport_is_lent(*place.ring))
 			end_ring(port, place);
 }
 

@@ -97,6 +97,7 @@ on_unmap(void *context, const struct nmx_range *range)
 	}
 	nmx_guestport_check_rings(port);
 	nmx_vdev_check_memory(port->vdev);
+	nmx_guestport_hold_loans(port);
 	port->reclaim_grace = nmx_base_ask_grace(&port->grace);
 	return park(port, PARKED_UNMAP, port->reclaim_grace);
 }
@@ -235,6 +236,7 @@ clean_up(struct nmx_guestport *port)
 	port->parked_grace = NO_GRACE;
 	port->removed_ns = 0;
 	port->ending = port->has_left = false;
+	nmx_guestport_resume_loans(port);
 }
 
 static int
@@ -424,11 +426,19 @@ take_grace(const struct nmx_guestport *port, uint64_t *grace)
 	return true;
 }
 
+/** The same, and nothing that was lent is out. */
+static bool
+take_quiet(const struct nmx_guestport *port, uint64_t *grace)
+{
+	return !nmx_guestport_has_loans(port) && take_grace(port, grace);
+}
+
 /** True if a grace period or a fault is to be dealt with. */
 static bool
 has_pending(const struct nmx_guestport *port)
 {
-	return !nmx_base_is_grace_idle(&port->grace) || atomic_load(&port->has_fault);
+	return !nmx_base_is_grace_idle(&port->grace) || atomic_load(&port->has_fault) ||
+	       port->misses_loans;
 }
 
 /** Answer the parked request, if the time has come. @return true: there may be another one now */
@@ -437,11 +447,29 @@ advance_parked(struct nmx_guestport *port)
 {
 	if (port->server == NULL)
 		return false;
-	if (take_grace(port, &port->parked_grace)) {
+	if (port->parked == PARKED_VECTORS ? take_grace(port, &port->parked_grace)
+					   : take_quiet(port, &port->parked_grace)) {
 		nmx_vfu_answer(port->server, 0);
 		return true;
 	}
 	return nmx_guestport_is_overdue(port) && nmx_guestport_force_answer(port);
+}
+
+/** Before a reset is done: a device that can be started needs its memory. */
+static void
+advance_reclaim(struct nmx_guestport *port)
+{
+	bool goes;
+
+	if (port->reclaim_grace == NO_GRACE)
+		return;
+	/* Loans hold memory, but no view of it. */
+	goes = nmx_mem_has_withdrawn(port->mem) || nmx_mem_is_revoked(port->mem);
+	if (goes ? !take_quiet(port, &port->reclaim_grace)
+		 : !take_grace(port, &port->reclaim_grace))
+		return;
+	nmx_mem_reclaim(port->mem);
+	nmx_guestport_resume_loans(port);
 }
 
 /** Go on with what waits for data threads. */
@@ -452,15 +480,15 @@ advance_grace(struct nmx_guestport *port, uint64_t now_ns)
 	nmx_guestport_count_wait(port, now_ns);
 	nmx_guestport_report_faults(port);
 	nmx_guestport_advance_rings(port);
-	/* Before the reset: a device that can be started needs its memory. */
-	if (take_grace(port, &port->reclaim_grace))
-		nmx_mem_reclaim(port->mem);
-	if (take_grace(port, &port->reset_grace))
+	port->misses_loans = nmx_guestport_recall_loans(port, now_ns);
+	advance_reclaim(port);
+	if (take_quiet(port, &port->reset_grace))
 		nmx_vdev_finish_reset(port->vdev);
 	if (take_grace(port, &port->vector_grace))
 		nmx_guestport_settle_vectors(port);
 	if (port->ending) {
-		if (!nmx_vdev_is_resetting(port->vdev) && nmx_base_is_grace_idle(&port->grace))
+		if (!nmx_vdev_is_resetting(port->vdev) && nmx_base_is_grace_idle(&port->grace) &&
+			!nmx_guestport_has_loans(port))
 			clean_up(port);
 	} else if (advance_parked(port)) {
 		nmx_guestport_serve(port, now_ns);

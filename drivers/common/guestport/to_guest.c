@@ -15,9 +15,13 @@
  *   4. answer the slots, last first, so that the guest sees the first one last and then all
  *   5. signal, if the guest waits
  *
- * In 2 and 3 a slot's private copy becomes its answer: length and flags are overwritten there. A
- * frame that is dropped takes no slot. A frame for which there isn't enough room ends the burst; it
- * stays the caller's.
+ * In 2 and 3 the private copies in front of the ready ones become the answers. A frame that is
+ * dropped takes no slot. A frame for which there isn't enough room ends the burst; it stays the
+ * caller's.
+ *
+ * A queue that lends its buffers to a map (lend.c) gets frames that are in one of them already:
+ * step 2 finds the loan, and there is nothing to copy. Each chunk is worked off with the map's
+ * `busy` held, as lending goes on from the same ring.
  */
 
 #include <rte_cycles.h>
@@ -41,10 +45,12 @@ struct plan {
 struct burst {
 	struct nmx_to_guest *queue;
 	struct guest_ring *ring;
+	struct nmx_rxmap *map; /* that the queue lends to */
+	bool has_loans;        /* of this run: what an earlier one lent was given up */
 	const struct nmx_mem_view *view;
 	uint32_t bytes_max; /* of a frame, by the guest's MTU */
 	uint32_t used;      /* slots that have an answer, from `comp` on */
-	uint64_t frames, bytes;
+	uint64_t frames, bytes, mapped;
 	uint64_t drops[NMX_TO_GUEST_DROPS];
 	uint16_t fault;
 };
@@ -109,22 +115,45 @@ copy_planned(const struct plan *plan)
 }
 
 /**
- * The slot that is `ahead` of those answered, writable; fetches it if need be.
+ * The ready slot that is `ahead` of those used; fetches it if need be.
  *
+ * @param lends  constant: some may be lent
  * @return NULL: the guest has posted no more, or the burst has a fault
  */
-static inline struct nmx_ring_slot *
-next_slot(struct burst *burst, uint32_t ahead)
+static inline __rte_always_inline struct nmx_ring_slot *
+next_slot(struct burst *burst, uint32_t ahead, const bool lends)
 {
 	struct nmx_ring_host *slots = &burst->ring->slots;
-	uint32_t wanted = burst->used + ahead + 1;
+	uint32_t wanted = burst->used + ahead + 1 + (lends ? slots->lent : 0);
 
 	if (unlikely(wanted > nmx_ring_count_taken(slots))) {
-		burst->fault = nmx_ring_fetch_posted(slots, wanted);
+		burst->fault = nmx_ring_fetch_posted(slots, burst->used + ahead + 1);
 		if (nmx_ring_count_taken(slots) < wanted)
 			return NULL;
 	}
-	return &slots->taken[(slots->comp + burst->used + ahead) & slots->mask];
+	return &slots->taken[(slots->comp + wanted - 1) & slots->mask];
+}
+
+/**
+ * Keep an answer until the chunk's end.
+ *
+ * @param i      how many answers this is behind those kept
+ * @param slot   that is answered
+ * @param lends  constant: without, it is the very one that the answer replaces
+ */
+static inline __rte_always_inline void
+keep_answer(struct burst *burst, uint32_t i, struct nmx_ring_slot *slot, uint16_t bytes,
+	uint16_t flags, const bool lends)
+{
+	const struct nmx_ring_host *slots = &burst->ring->slots;
+	struct nmx_ring_slot *answer = slot;
+
+	if (lends) {
+		answer = &slots->taken[(slots->comp + burst->used + i) & slots->mask];
+		answer->id = slot->id;
+	}
+	answer->length = bytes;
+	answer->flags = flags;
 }
 
 /** Find a buffer; false: the burst has a fault. */
@@ -152,7 +181,7 @@ count_buffers(struct burst *burst, uint32_t bytes)
 	uint32_t n = 0;
 
 	while (bytes > 0 && n <= VDPDK_RX_SEGMENTS_MAX) {
-		const struct nmx_ring_slot *slot = next_slot(burst, n);
+		const struct nmx_ring_slot *slot = next_slot(burst, n, true);
 
 		if (slot == NULL)
 			return 0;
@@ -197,7 +226,7 @@ scatter_frame(struct burst *burst, const struct rte_mbuf *mbuf, uint32_t n)
 	for (uint32_t pass = 0; pass < 2; pass++) {
 		left = mbuf->pkt_len;
 		for (uint32_t i = 0; i < n; i++) {
-			struct nmx_ring_slot *slot = next_slot(burst, i);
+			struct nmx_ring_slot *slot = next_slot(burst, i, true);
 			uint32_t bytes = RTE_MIN(left, slot->length);
 			NMX_SHARED uint8_t *to;
 
@@ -207,8 +236,8 @@ scatter_frame(struct burst *burst, const struct rte_mbuf *mbuf, uint32_t n)
 			if (pass == 0)
 				continue;
 			copy_piece(to, &from, bytes);
-			slot->length = (uint16_t)bytes;
-			slot->flags = i + 1 < n ? VDPDK_FLAG_NEXT : 0;
+			keep_answer(burst, i, slot, (uint16_t)bytes,
+				i + 1 < n ? VDPDK_FLAG_NEXT : 0, true);
 		}
 	}
 	burst->used += n;
@@ -218,6 +247,7 @@ scatter_frame(struct burst *burst, const struct rte_mbuf *mbuf, uint32_t n)
 /** What becomes of a frame. */
 enum fate {
 	DELIVERED,
+	MAPPED, /* delivered, and its mbuf is the map's again */
 	DROPPED,
 	WAITS, /* for buffers, or for nothing any more: the burst ends before it */
 };
@@ -241,9 +271,34 @@ send_scattered(struct burst *burst, const struct rte_mbuf *mbuf)
 
 /* --- Chunks --- */
 
-/** Plan one frame, or send it if it needs several buffers. */
-static inline enum fate
-plan_frame(struct burst *burst, struct plan *plan, struct rte_mbuf *mbuf)
+/** Answer a frame that is in a buffer of the guest's already; false: it isn't. */
+static inline bool
+answer_loan(struct burst *burst, struct rte_mbuf *mbuf)
+{
+	struct nmx_rxmap_loan *loan = NULL;
+
+	if (likely(burst->has_loans))
+		loan = nmx_rxmap_get_loan(burst->map, mbuf);
+	if (loan == NULL)
+		return false;
+	/* The buffer holds as much: it was lent for the mbuf's room. */
+	keep_answer(burst, 0, &loan->slot, mbuf->data_len, 0, true);
+	nmx_rxmap_finish_loan(burst->map);
+	burst->ring->slots.lent--;
+	burst->used++;
+	burst->mapped++;
+	return true;
+}
+
+/**
+ * Plan one frame, or send it if it needs several buffers.
+ *
+ * @param lends  constant: the queue lends to burst->map
+ * @param lent   constant: it may be in a lent buffer
+ */
+static inline __rte_always_inline enum fate
+plan_frame(struct burst *burst, struct plan *plan, struct rte_mbuf *mbuf, const bool lends,
+	const bool lent)
 {
 	enum nmx_to_guest_drop drop = judge_frame(burst, mbuf);
 	struct nmx_ring_slot *slot;
@@ -252,7 +307,9 @@ plan_frame(struct burst *burst, struct plan *plan, struct rte_mbuf *mbuf)
 		burst->drops[drop]++;
 		return DROPPED;
 	}
-	slot = next_slot(burst, 0);
+	if (lent && answer_loan(burst, mbuf))
+		return MAPPED;
+	slot = next_slot(burst, 0, lends);
 	if (unlikely(slot == NULL))
 		return WAITS;
 	if (unlikely(mbuf->pkt_len > slot->length))
@@ -262,8 +319,7 @@ plan_frame(struct burst *burst, struct plan *plan, struct rte_mbuf *mbuf)
 	rte_prefetch0(rte_pktmbuf_mtod(mbuf, void *));
 	__builtin_prefetch(NMX_SHARED_PLAIN(void, plan->to[plan->n]), 1);
 	plan->mbufs[plan->n++] = mbuf;
-	slot->length = (uint16_t)mbuf->pkt_len;
-	slot->flags = 0;
+	keep_answer(burst, 0, slot, (uint16_t)mbuf->pkt_len, 0, lends);
 	burst->used++;
 	return DELIVERED;
 }
@@ -284,27 +340,52 @@ answer_slots(struct burst *burst)
 	burst->used = 0;
 }
 
-/** One chunk. @return frames dealt with; fewer than n: the burst is over */
-static inline uint16_t
-send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
+/**
+ * One chunk.
+ *
+ * @param consume  constant: free what is dealt with
+ * @param lends    constant: the queue lends to burst->map
+ * @return frames dealt with; fewer than n: the burst is over
+ */
+static inline __rte_always_inline uint16_t
+send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume,
+	const bool lends)
 {
+	struct rte_mbuf *rest[BURST_MAX];
 	struct plan plan;
-	uint16_t i;
+	uint16_t i, n_rest = 0;
 
+	if (lends) {
+		nmx_rxmap_lock(burst->map);
+		nmx_rxmap_sweep(burst->map);
+		burst->has_loans = burst->queue->lender == burst->ring;
+	}
 	plan.n = 0;
 	burst->fault = nmx_ring_fetch_posted(&burst->ring->slots, n);
 	for (i = 0; i < n; i++) {
-		enum fate fate = plan_frame(burst, &plan, mbufs[i]);
+		uint32_t bytes = mbufs[i]->pkt_len;
+		enum fate fate = plan_frame(burst, &plan, mbufs[i], lends, lends && consume);
 
 		if (fate == WAITS)
 			break;
-		if (fate == DELIVERED) {
+		if (fate != DROPPED) {
 			burst->frames++;
-			burst->bytes += mbufs[i]->pkt_len;
+			burst->bytes += bytes;
 		}
+		if (lends && consume && fate != MAPPED)
+			rest[n_rest++] = mbufs[i];
 	}
 	copy_planned(&plan);
 	answer_slots(burst);
+	if (lends) {
+		/* What was lent and is back comes before its number; pairs with
+		 * nmx_guestport_is_lent(). */
+		atomic_store_explicit(
+			&burst->ring->out, burst->ring->slots.lent, memory_order_release);
+		nmx_rxmap_unlock(burst->map);
+	}
+	if (consume)
+		nmx_dpdk_free_mbufs(lends ? rest : mbufs, lends ? n_rest : i, true);
 	return i;
 }
 
@@ -334,13 +415,15 @@ add_counters(struct burst *burst)
 
 	counters->frames += burst->frames;
 	counters->bytes += burst->bytes;
+	counters->mapped += burst->mapped;
 	for (unsigned int i = 0; i < NMX_TO_GUEST_DROPS; i++)
 		counters->drops[i] += burst->drops[i];
 }
 
-/** @param consume  constant: free what is dealt with */
+/** As send_chunk(), any number. */
 static inline __rte_always_inline uint16_t
-send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume)
+send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume,
+	const bool lends)
 {
 	struct nmx_to_guest *queue = burst->queue;
 	uint16_t done = 0;
@@ -350,10 +433,8 @@ send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool 
 		&queue->port->to_guest_bytes_max, memory_order_relaxed);
 	while (done < n) {
 		uint16_t chunk = RTE_MIN(n - done, BURST_MAX);
-		uint16_t sent = send_chunk(burst, mbufs + done, chunk);
+		uint16_t sent = send_chunk(burst, mbufs + done, chunk, consume, lends);
 
-		if (consume)
-			nmx_dpdk_free_mbufs(mbufs + done, sent, true);
 		done += sent;
 		if (sent < chunk || unlikely(burst->fault != VDPDK_FAULT_NONE))
 			break;
@@ -366,36 +447,38 @@ send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool 
 	return done;
 }
 
-uint16_t
-nmx_guestport_send(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n)
+/** A burst to whatever queue. @param consume  constant */
+static inline __rte_always_inline uint16_t
+deliver(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n, const bool consume)
 {
 	struct burst burst = { .queue = queue };
 
 	nmx_base_enter_bracket(&queue->bracket);
 	burst.ring = atomic_load_explicit(&queue->active, memory_order_acquire);
-	if (likely(burst.ring != NULL)) {
-		n = send_burst(&burst, mbufs, n, true);
-	} else {
+	burst.map = atomic_load_explicit(&queue->map, memory_order_acquire);
+	if (unlikely(burst.ring == NULL)) {
 		queue->counters.drops[NMX_TO_GUEST_NO_QUEUE] += n;
-		rte_pktmbuf_free_bulk(mbufs, n);
+		if (consume)
+			rte_pktmbuf_free_bulk(mbufs, n);
+	} else if (burst.map == NULL) {
+		n = send_burst(&burst, mbufs, n, consume, false);
+	} else {
+		n = send_burst(&burst, mbufs, n, consume, true);
 	}
 	nmx_base_leave_bracket(&queue->bracket);
 	return n;
 }
 
 uint16_t
+nmx_guestport_send(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n)
+{
+	return deliver(queue, mbufs, n, true);
+}
+
+uint16_t
 nmx_guestport_relay(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n)
 {
-	struct burst burst = { .queue = queue };
-
-	nmx_base_enter_bracket(&queue->bracket);
-	burst.ring = atomic_load_explicit(&queue->active, memory_order_acquire);
-	if (likely(burst.ring != NULL))
-		n = send_burst(&burst, mbufs, n, false);
-	else
-		queue->counters.drops[NMX_TO_GUEST_NO_QUEUE] += n;
-	nmx_base_leave_bracket(&queue->bracket);
-	return n;
+	return deliver(queue, mbufs, n, false);
 }
 
 bool

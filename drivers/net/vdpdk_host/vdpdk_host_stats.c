@@ -25,6 +25,7 @@ read_to_guest(const struct vdpdk_host_port *port, uint16_t i, struct nmx_to_gues
 	nmx_guestport_get_to_counters(nmx_guestport_get_to_guest(port->guest, i), c);
 	c->frames -= base->frames;
 	c->bytes -= base->bytes;
+	c->mapped -= base->mapped;
 	c->signals -= base->signals;
 	for (unsigned int k = 0; k < NMX_TO_GUEST_DROPS; k++)
 		c->drops[k] -= base->drops[k];
@@ -126,6 +127,7 @@ struct counter {
 static const struct counter to_names[] = {
 	TO_GUEST("frames", frames),
 	TO_GUEST("bytes", bytes),
+	TO_GUEST("mapped", mapped),
 	TO_GUEST("drop_no_queue", drops[NMX_TO_GUEST_NO_QUEUE]),
 	TO_GUEST("drop_too_long", drops[NMX_TO_GUEST_TOO_LONG]),
 	TO_GUEST("drop_malformed", drops[NMX_TO_GUEST_MALFORMED]),

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * Lending a guest's posted buffers to a map (drivers/common/rxmap).
+ *
+ * Theory of operation
+ *
+ * The map takes buffers from the queue's ring while an uplink's burst fills it, and the frames that
+ * come in them are answered by nmx_guestport_send(). Both use the same ring, so both hold the map's
+ * `busy`; and so that all bursts do, the queue knows its map a grace period before the map knows
+ * its lender, and as long behind that.
+ *
+ * A lent buffer is written to from outside of any bracket: by a NIC, and read by whatever program
+ * holds the frame. So what takes memory away from a guest's queue waits for a grace period, in
+ * which lending ends, and then for the loans: the ring counts them (`out`). A NIC gives back what
+ * it holds when frames come, or when its queue is stopped; if a moment passes without that, the
+ * map's owner is asked to do so.
+ *
+ * Some never give back: a driver whose queue can't be stopped, or says that it is. Then the loans
+ * are given up: all the guest's memory is revoked and zeroes stay in its former place for ever
+ * (lib/mem/revoke.c), as does the ring, which the loans are to be returned to. The queue lends
+ * nothing any more, and goes on by copying.
+ *
+ * Lending makes a guest's fault no worse: what can't be lent stays for the copying burst to judge.
+ */
+
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "lib/base/clock.h"
+#include "port.h"
+
+/** How long loans are waited for before the uplink is asked for them, and between two requests. */
+#define RECALL_AFTER_NS (5 * NMX_NS_PER_MS)
+#define RECALL_AGAIN_NS NMX_NS_PER_S
+/** How long they are missed before they are given up. */
+#define GIVE_UP_NS (3 * NMX_NS_PER_S)
+/** How long nmx_guestport_lend_to() and its opposite wait for bursts and loans. */
+#define PATIENCE_NS (4 * NMX_NS_PER_S)
+#define PAUSE_US    200
+
+/* --- Data threads --- */
+
+/** Where a NIC may write; NULL: nowhere, the buffer is for the copying burst. */
+static inline uint8_t *
+find_room(struct guest_ring *ring, const struct nmx_mem_view **view,
+	const struct nmx_ring_slot *slot, uint32_t room)
+{
+	NMX_SHARED uint8_t *head;
+
+	/* The headroom is part of it: no driver that writes there leaves the guest's memory. */
+	if (slot->length < room || nmx_mem_translate_fresh(ring->mem, view, &ring->cache,
+					   slot->address - RTE_PKTMBUF_HEADROOM,
+					   room + RTE_PKTMBUF_HEADROOM, NMX_MEM_WRITE, &head) != 0)
+		return NULL;
+	return NMX_SHARED_PLAIN(uint8_t, head) + RTE_PKTMBUF_HEADROOM;
+}
+
+static inline uint32_t
+lend_ready(struct guest_ring *ring, uint32_t room, struct nmx_rxmap_buffer *ret_buffers, uint32_t n)
+{
+	const struct nmx_mem_view *view = nmx_mem_get_view(ring->mem);
+	struct nmx_ring_host *slots = &ring->slots;
+	uint32_t i;
+
+	/* A fault shows again in the burst that gives it to the guest. */
+	(void)nmx_ring_fetch_posted(slots, n);
+	n = RTE_MIN(n, nmx_ring_count_ready(slots));
+	for (i = 0; i < n; i++) {
+		ret_buffers[i].start = find_room(ring, &view, nmx_ring_get_ready(slots, 0), room);
+		if (unlikely(ret_buffers[i].start == NULL))
+			break;
+		ret_buffers[i].slot = nmx_ring_lend(slots);
+	}
+	return i;
+}
+
+/** What is lent comes before its number; pairs with nmx_guestport_has_loans(). */
+static inline void
+show_loans(struct guest_ring *ring)
+{
+	atomic_store_explicit(&ring->out, ring->slots.lent, memory_order_release);
+}
+
+static uint32_t
+lend(void *context, uint32_t room, struct nmx_rxmap_buffer *ret_buffers, uint32_t n)
+{
+	struct nmx_to_guest *queue = context;
+	struct guest_ring *ring;
+	uint32_t n_lent = 0;
+
+	nmx_base_enter_bracket(&queue->lend_bracket);
+	ring = atomic_load_explicit(&queue->active, memory_order_acquire);
+	if (likely(ring != NULL && atomic_load_explicit(&queue->lends, memory_order_relaxed) &&
+		    !atomic_load_explicit(&queue->port->lends_nothing, memory_order_relaxed))) {
+		n_lent = lend_ready(ring, room, ret_buffers, n);
+		queue->lender = ring;
+		show_loans(ring);
+	}
+	nmx_base_leave_bracket(&queue->lend_bracket);
+	return n_lent;
+}
+
+static void
+take_back(void *context, const struct nmx_ring_slot *slot)
+{
+	struct nmx_to_guest *queue = context;
+
+	/* It isn't freed before the last loan is back. */
+	nmx_ring_take_back(&queue->lender->slots, slot);
+	show_loans(queue->lender);
+}
+
+static const struct nmx_rxmap_lender lender = {
+	.lend = lend,
+	.take_back = take_back,
+};
+
+/* --- Control --- */
+
+bool
+nmx_guestport_is_lent(const struct guest_ring *ring)
+{
+	return !ring->given_up && atomic_load_explicit(&ring->out, memory_order_acquire) != 0;
+}
+
+bool
+nmx_guestport_has_loans(const struct nmx_guestport *port)
+{
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
+		if (port->to_guest[i].ring != NULL && nmx_guestport_is_lent(port->to_guest[i].ring))
+			return true;
+	return false;
+}
+
+void
+nmx_guestport_hold_loans(struct nmx_guestport *port)
+{
+	atomic_store(&port->lends_nothing, true);
+}
+
+void
+nmx_guestport_resume_loans(struct nmx_guestport *port)
+{
+	atomic_store(&port->lends_nothing, false);
+}
+
+/** True if somebody waits for what a queue has lent. */
+static bool
+is_missed(const struct nmx_to_guest *queue)
+{
+	return queue->ring != NULL && nmx_guestport_is_lent(queue->ring) &&
+	       (queue->ring->draining || queue->port->lends_nothing || !queue->lends);
+}
+
+/** What is out may stay out. */
+static void
+give_up_loans(struct nmx_guestport *port)
+{
+	/* It fails for want of mappings or memory: then later. */
+	if (nmx_guestport_revoke_memory(port) != 0)
+		return;
+	nmx_mem_keep_zeroes(port->mem);
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++) {
+		struct nmx_to_guest *queue = &port->to_guest[i];
+
+		if (queue->ring == NULL || !nmx_guestport_is_lent(queue->ring))
+			continue;
+		PORT_LOG(port, ERR,
+			"the uplink below the guest's Rx queue %u keeps %u buffers and doesn't "
+			"give "
+			"them back: their memory was taken away, and the queue gets copies from "
+			"now "
+			"on",
+			i, (unsigned int)atomic_load(&queue->ring->out));
+		queue->ring->given_up = true;
+		atomic_store(&queue->lends, false);
+	}
+}
+
+/** Ask for one queue's, if it is time. */
+static void
+recall_queue(struct nmx_to_guest *queue, uint64_t now_ns)
+{
+	if (queue->missed_ns == 0) {
+		queue->missed_ns = now_ns;
+		queue->recall_ns = now_ns + RECALL_AFTER_NS;
+	}
+	if (now_ns < queue->recall_ns)
+		return;
+	queue->recall_ns = now_ns + RECALL_AGAIN_NS;
+	nmx_rxmap_recall(atomic_load(&queue->map));
+}
+
+bool
+nmx_guestport_recall_loans(struct nmx_guestport *port, uint64_t now_ns)
+{
+	bool missed = false, hopeless = false;
+
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++) {
+		struct nmx_to_guest *queue = &port->to_guest[i];
+
+		if (!is_missed(queue)) {
+			queue->missed_ns = 0;
+			continue;
+		}
+		missed = true;
+		recall_queue(queue, now_ns);
+		hopeless |= now_ns - queue->missed_ns >= GIVE_UP_NS;
+	}
+	if (hopeless)
+		give_up_loans(port);
+	return missed;
+}
+
+/* --- The program's threads --- */
+
+/** Let time pass until all bursts have seen what was published, and, if asked, loans are back. */
+static int
+wait_for(struct nmx_guestport *port, const struct nmx_to_guest *without_loans)
+{
+	uint64_t deadline_ns = nmx_base_read_clock_ns() + PATIENCE_NS, grace;
+	bool quiet;
+
+	nmx_control_lock();
+	grace = nmx_base_ask_grace(&port->grace);
+	for (;;) {
+		(void)nmx_guestport_advance(port, nmx_base_read_clock_ns());
+		quiet = nmx_base_is_grace_over(&port->grace, grace) &&
+			(without_loans == NULL || without_loans->ring == NULL ||
+				!nmx_guestport_is_lent(without_loans->ring));
+		nmx_control_unlock();
+		if (quiet || nmx_base_read_clock_ns() >= deadline_ns)
+			return quiet ? 0 : -EBUSY;
+		usleep(PAUSE_US);
+		nmx_control_lock();
+	}
+}
+
+/** @return 0; -EBUSY what was given up is out yet, and may come back to its lender */
+static int
+set_lender(struct nmx_rxmap *map, const struct nmx_rxmap_lender *its, struct nmx_to_guest *queue)
+{
+	int ret = -EBUSY;
+
+	nmx_rxmap_lock(map);
+	nmx_rxmap_sweep(map);
+	if (nmx_rxmap_count_loans(map) == 0) {
+		map->lender = its;
+		map->lender_context = queue;
+		ret = 0;
+	}
+	nmx_rxmap_unlock(map);
+	return ret;
+}
+
+/** Of who makes or ends a relation between a queue and a map; either may be about to go. */
+static pthread_mutex_t relation_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/** Context: relation_lock held. */
+static int
+begin_relation(struct nmx_to_guest *queue, struct nmx_rxmap *map)
+{
+	int ret;
+
+	if (map->lender != NULL && map->lender_context == queue)
+		return 0;
+	if (map->lender != NULL || atomic_load(&queue->map) != NULL)
+		return -EEXIST;
+	atomic_store(&queue->map, map);
+	ret = wait_for(queue->port, NULL);
+	if (ret != 0)
+		return ret; /* harmless: its bursts take a lock that nobody else takes */
+	ret = set_lender(map, &lender, queue);
+	atomic_store(&queue->lends, ret == 0);
+	return ret;
+}
+
+/** Context: relation_lock held. */
+static int
+end_relation(struct nmx_to_guest *queue)
+{
+	struct nmx_rxmap *map = atomic_load(&queue->map);
+	int ret;
+
+	if (map == NULL)
+		return 0;
+	atomic_store(&queue->lends, false);
+	ret = wait_for(queue->port, queue);
+	if (ret == 0)
+		ret = set_lender(map, NULL, NULL);
+	if (ret != 0)
+		return ret;
+	atomic_store(&queue->map, NULL);
+	return wait_for(queue->port, NULL);
+}
+
+int
+nmx_guestport_lend_to(struct nmx_to_guest *queue, struct nmx_rxmap *map)
+{
+	int ret;
+
+	pthread_mutex_lock(&relation_lock);
+	ret = begin_relation(queue, map);
+	pthread_mutex_unlock(&relation_lock);
+	return ret;
+}
+
+int
+nmx_guestport_stop_lending_to(struct nmx_rxmap *map)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&relation_lock);
+	if (map->lender_context != NULL)
+		ret = end_relation(map->lender_context);
+	pthread_mutex_unlock(&relation_lock);
+	return ret;
+}
+
+int
+nmx_guestport_stop_lending(struct nmx_guestport *port)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&relation_lock);
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
+		if (end_relation(&port->to_guest[i]) != 0)
+			ret = -EBUSY;
+	pthread_mutex_unlock(&relation_lock);
+	return ret;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * A map's inner state, and the fast path of its lender. Private to drivers/common.
+ *
+ * Theory of operation
+ *
+ *             dequeue: lend, or own room           rx_burst
+ *   free ------------------------------> out ---------------> a program's
+ *    ^                                    |                       |
+ *    |            enqueue (freed)         v                       v
+ *    +<-----------------------------------+<----------------------+
+ *    |                                                            |
+ *    +<-------- nmx_rxmap_finish_loan(): its frame is answered ---+
+ *
+ * Each shell that is out with a lender's buffer has a *loan* {shell, copy of the descriptor}. Loans
+ * stand in a FIFO: NICs give back in the order in which they took, so a frame's loan is the oldest
+ * one, found by one comparison with the shell's address. That is the fast path, which reads nothing
+ * of an mbuf but its first cache line. Whoever comes out of order is searched for, from both ends.
+ * A shell that is freed with its loan gives the buffer back to the front of the lender's.
+ *
+ * `busy` guards shells, loans and the lender's ring: a data thread of the uplink's queue and one of
+ * the guest's queue are the same thread in nicmuxd, but needn't be in other programs. Dequeue and
+ * nmx_guestport_send() spin for it, for less than a burst. Enqueue, which may run inside either,
+ * doesn't: what it can't put away at once it puts aside, and who has `busy` next takes it from
+ * there.
+ *
+ * Shown frames (rxmap.h) are external buffers whose information is in the shell's private area. The
+ * last reference to the buffer may go before the shell does, or behind it: `shown` says what has
+ * come so far, and who comes second ends the loan.
+ */
+
+#ifndef NMX_RXMAP_LOANS_H
+#define NMX_RXMAP_LOANS_H
+
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include <rte_common.h>
+#include <rte_pause.h>
+#include <rte_spinlock.h>
+
+#include "lib/base/bracket.h"
+#include "lib/ring/ring_host.h"
+#include "rxmap.h"
+
+/** Buffers lent in one call. */
+#define NMX_RXMAP_LEND_MAX 64
+
+/** A buffer to lend. */
+struct nmx_rxmap_buffer {
+	uint8_t *start; /* where the NIC may write; RTE_PKTMBUF_HEADROOM in front are the guest's,
+			   too */
+	struct nmx_ring_slot slot;
+};
+
+/** Where buffers come from. All with `busy` held. */
+struct nmx_rxmap_lender {
+	/** Lend at most n, at most NMX_RXMAP_LEND_MAX. @param room  bytes that each must have */
+	uint32_t (*lend)(
+		void *context, uint32_t room, struct nmx_rxmap_buffer *ret_buffers, uint32_t n);
+	/** A lent buffer comes back empty. */
+	void (*take_back)(void *context, const struct nmx_ring_slot *slot);
+};
+
+struct nmx_rxmap_loan {
+	struct rte_mbuf *shell;
+	struct nmx_ring_slot slot;
+};
+
+struct nmx_rxmap {
+	_Atomic bool busy;
+	bool shown;
+	bool populated;      /* what is put into the pool are mbufs */
+	_Atomic int verdict; /* enum nmx_rxmap_verdict */
+	uint16_t room;
+	uint32_t n_free;
+	struct rte_mbuf **free; /* a stack */
+	struct nmx_rxmap_loan *loans;
+	uint32_t loan_mask, oldest, next; /* free-running */
+	uint64_t rearm;                   /* of a frame that nobody changed, without its port */
+	struct rte_mempool *pool;
+	const struct nmx_rxmap_lender *lender; /* NULL: none */
+	void *lender_context;
+	struct nmx_rxmap_counters counters;
+
+	/* The uplink's queue. */
+	struct nmx_bracket bracket __rte_cache_aligned; /* of its burst */
+	_Atomic bool parked;                            /* bursts are kept out */
+	uint16_t port, queue;
+	struct nmx_rxmap_recaller *recaller;
+	LIST_ENTRY(nmx_rxmap) siblings; /* of the recaller's */
+	LIST_ENTRY(nmx_rxmap) in_telemetry;
+	_Atomic bool recalled;
+
+	/* Put aside. */
+	rte_spinlock_t aside_lock;
+	_Atomic uint32_t n_aside;
+	struct rte_mbuf **aside;
+} __rte_cache_aligned;
+
+/** True once the uplink's queue is known to give back. */
+static inline bool
+nmx_rxmap_may_lend(const struct nmx_rxmap *map)
+{
+	return nmx_rxmap_is_fit(
+		(enum nmx_rxmap_verdict)atomic_load_explicit(&map->verdict, memory_order_relaxed));
+}
+
+/** What has happened to a shell that is shown. */
+enum {
+	NMX_RXMAP_HIDDEN = 0, /* it isn't shown */
+	NMX_RXMAP_SHOWN = 1,
+	NMX_RXMAP_SHELL_BACK = 2,  /* and is in the pool again */
+	NMX_RXMAP_BUFFER_BACK = 4, /* and nobody refers to the buffer */
+};
+
+/** A shell's private area. */
+struct nmx_rxmap_private {
+	struct rte_mbuf_ext_shared_info information;
+	_Atomic uint32_t shown;
+};
+
+static inline struct nmx_rxmap_private *
+nmx_rxmap_get_private(struct rte_mbuf *shell)
+{
+	return rte_mbuf_to_priv(shell);
+}
+
+static inline void
+nmx_rxmap_lock(struct nmx_rxmap *map)
+{
+	while (atomic_exchange_explicit(&map->busy, true, memory_order_acquire))
+		rte_pause();
+}
+
+static inline bool
+nmx_rxmap_try_lock(struct nmx_rxmap *map)
+{
+	return !atomic_exchange_explicit(&map->busy, true, memory_order_acquire);
+}
+
+static inline void
+nmx_rxmap_unlock(struct nmx_rxmap *map)
+{
+	atomic_store_explicit(&map->busy, false, memory_order_release);
+}
+
+/**
+ * Have the uplink's queue give back what it holds, soon and by the recaller. Any thread; doesn't
+ * wait.
+ */
+void nmx_rxmap_recall(struct nmx_rxmap *map);
+
+/** Make received frames in lent buffers fit for any program. */
+void nmx_rxmap_show(const struct nmx_rxmap *map, struct rte_mbuf **mbufs, uint16_t n);
+
+/** Put away what was put aside. Context: `busy` held. */
+void nmx_rxmap_sweep(struct nmx_rxmap *map);
+
+/** Bring a shell's loan to the oldest place, wherever it is. @return false: it has none */
+bool nmx_rxmap_find_loan(struct nmx_rxmap *map, const struct rte_mbuf *shell);
+
+/**
+ * The loan of a frame that is to be answered where it lies; NULL: it is to be copied, since it has
+ * none, or isn't as the NIC left it, or somebody else refers to it. Context: `busy` held.
+ */
+static inline struct nmx_rxmap_loan *
+nmx_rxmap_get_loan(struct nmx_rxmap *map, struct rte_mbuf *mbuf)
+{
+	struct nmx_rxmap_loan *loan = &map->loans[map->oldest & map->loan_mask];
+	uint64_t rearm;
+
+	if (mbuf->pool != map->pool)
+		return NULL;
+	memcpy(&rearm, &mbuf->rearm_data, sizeof(rearm));
+	if (unlikely((rearm & RTE_LEN2MASK(48, uint64_t)) != map->rearm))
+		return NULL;
+	if (unlikely(map->oldest == map->next || loan->shell != mbuf)) {
+		if (!nmx_rxmap_find_loan(map, mbuf))
+			return NULL;
+		loan = &map->loans[map->oldest & map->loan_mask];
+	}
+	if (map->shown && rte_mbuf_ext_refcnt_read(&nmx_rxmap_get_private(mbuf)->information) != 1)
+		return NULL;
+	return loan;
+}
+
+/** The oldest loan's frame is answered: its shell is free. Context: `busy` held. */
+static inline void
+nmx_rxmap_finish_loan(struct nmx_rxmap *map)
+{
+	struct rte_mbuf *shell = map->loans[map->oldest++ & map->loan_mask].shell;
+
+	if (map->shown)
+		atomic_store_explicit(&nmx_rxmap_get_private(shell)->shown, NMX_RXMAP_HIDDEN,
+			memory_order_relaxed);
+	map->free[map->n_free++] = shell;
+}
+
+/** Loans that aren't finished. Context: `busy` held. */
+static inline uint32_t
+nmx_rxmap_count_loans(const struct nmx_rxmap *map)
+{
+	return map->next - map->oldest;
+}
+
+#endif

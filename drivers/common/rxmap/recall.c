@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+#include "recall.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <ethdev_driver.h>
+#include <rte_log.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/grace.h"
+#include "lib/dpdk/compat.h"
+#include "recaller.h"
+
+RTE_LOG_REGISTER(rxmap_logtype, pmd.common.nicmux.rxmap, NOTICE);
+
+/** How long a burst of the queue is waited for, and between two looks. */
+#define PARK_NS       NMX_NS_PER_S
+#define PARK_PAUSE_US 50
+
+/** Keep bursts out. @return 0; -EBUSY */
+static int
+park(struct nmx_rxmap *map)
+{
+	const struct nmx_bracket *bracket = &map->bracket;
+	uint64_t deadline_ns = nmx_base_read_clock_ns() + PARK_NS, period;
+	struct nmx_grace grace;
+	uint32_t seen;
+
+	atomic_store(&map->parked, true);
+	nmx_base_init_grace(&grace, &bracket, &seen, 1);
+	period = nmx_base_ask_grace(&grace);
+	for (;;) {
+		nmx_base_advance_grace(&grace);
+		if (nmx_base_is_grace_over(&grace, period))
+			return 0;
+		if (nmx_base_read_clock_ns() >= deadline_ns)
+			return -EBUSY;
+		usleep(PARK_PAUSE_US);
+	}
+}
+
+/** Have the queue give back what it holds. What the NIC receives meanwhile is lost. */
+static void
+cycle_queue(struct nmx_rxmap *map)
+{
+	int ret;
+
+	/* A port that is stopped has given back what it will. */
+	if (!rte_eth_dev_is_valid_port(map->port) || !rte_eth_devices[map->port].data->dev_started)
+		return;
+	ret = park(map);
+	if (ret == 0)
+		ret = rte_eth_dev_rx_queue_stop(map->port, map->queue);
+	if (ret == 0)
+		ret = rte_eth_dev_rx_queue_start(map->port, map->queue);
+	/* A queue that doesn't start gives nothing, without harm. */
+	atomic_store(&map->parked, false);
+	if (ret != 0)
+		rte_log(RTE_LOG_WARNING, rxmap_logtype,
+			"%s: a guest waits for buffers that Rx queue %u of port %u keeps, and that "
+			"queue can't be stopped and started (%s); this port isn't for mapped "
+			"queues\n",
+			map->pool->name, map->queue, map->port, rte_strerror(-ret));
+}
+
+static nmx_dpdk_thread_result
+run(void *context)
+{
+	struct nmx_rxmap_recaller *recaller = context;
+	struct nmx_rxmap *map;
+
+	for (;;) {
+		while (sem_wait(&recaller->wake) != 0)
+			continue;
+		if (atomic_load(&recaller->ending))
+			return 0;
+		nmx_rxmap_lock_recaller(recaller);
+		LIST_FOREACH(map, &recaller->maps, siblings)
+		if (atomic_exchange(&map->recalled, false))
+			cycle_queue(map);
+		nmx_rxmap_unlock_recaller(recaller);
+	}
+}
+
+int
+nmx_rxmap_start_recaller(struct nmx_rxmap_recaller **ret_recaller)
+{
+	struct nmx_rxmap_recaller *recaller = calloc(1, sizeof(*recaller));
+	int ret;
+
+	if (recaller == NULL)
+		return -ENOMEM;
+	pthread_mutex_init(&recaller->lock, NULL);
+	sem_init(&recaller->wake, 0, 0);
+	LIST_INIT(&recaller->maps);
+	ret = nmx_dpdk_start_control_thread(&recaller->thread, "nmx-recall", run, recaller);
+	if (ret != 0) {
+		sem_destroy(&recaller->wake);
+		pthread_mutex_destroy(&recaller->lock);
+		free(recaller);
+		return ret;
+	}
+	*ret_recaller = recaller;
+	return 0;
+}
+
+void
+nmx_rxmap_stop_recaller(struct nmx_rxmap_recaller *recaller)
+{
+	if (recaller == NULL)
+		return;
+	atomic_store(&recaller->ending, true);
+	sem_post(&recaller->wake);
+	pthread_join(recaller->thread, NULL);
+	sem_destroy(&recaller->wake);
+	pthread_mutex_destroy(&recaller->lock);
+	free(recaller);
+}
+
+void
+nmx_rxmap_lock_recaller(struct nmx_rxmap_recaller *recaller)
+{
+	pthread_mutex_lock(&recaller->lock);
+}
+
+void
+nmx_rxmap_unlock_recaller(struct nmx_rxmap_recaller *recaller)
+{
+	pthread_mutex_unlock(&recaller->lock);
+}
+
+void
+nmx_rxmap_enter_recaller(struct nmx_rxmap *map)
+{
+	nmx_rxmap_lock_recaller(map->recaller);
+	LIST_INSERT_HEAD(&map->recaller->maps, map, siblings);
+	nmx_rxmap_unlock_recaller(map->recaller);
+}
+
+void
+nmx_rxmap_leave_recaller(struct nmx_rxmap *map)
+{
+	nmx_rxmap_lock_recaller(map->recaller);
+	LIST_REMOVE(map, siblings);
+	nmx_rxmap_unlock_recaller(map->recaller);
+}
+
+void
+nmx_rxmap_recall(struct nmx_rxmap *map)
+{
+	atomic_store(&map->recalled, true);
+	sem_post(&map->recaller->wake);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * What an uplink's queue does with its buffers: tried, not believed.
+ *
+ * A driver's word is worth little here. One says that it has stopped its queue, and keeps all
+ * buffers (tap); one has no such call, and keeps none (null, pcap, af_packet). So before any
+ * guest's buffer is lent, the queue runs on the shells' own room, and these are counted: after some
+ * idle bursts, and once more after a stop.
+ *
+ * A device that reads and writes memory by itself needs the guest's to be mapped for it, and some
+ * need more than that (keys of their own, as mlx5's; buffers out of pools of their own). None of
+ * that is done here, so their queues are filled with the shells' own room. Ports of the vdev bus
+ * have programs for devices.
+ */
+
+#include <string.h>
+
+#include <rte_bus.h>
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+
+#include "recaller.h"
+
+/** More than what any driver waits for before it refills. */
+#define IDLE_BURSTS 64
+#define BURST       32
+
+const char *
+nmx_rxmap_explain_verdict(enum nmx_rxmap_verdict verdict)
+{
+	switch (verdict) {
+	case NMX_RXMAP_UNTRIED:
+		return "untried: its port hasn't been started";
+	case NMX_RXMAP_HOLDS_NOTHING:
+		return "it holds no buffers";
+	case NMX_RXMAP_GIVES_BACK:
+		return "it holds buffers, and gives them back when it is stopped";
+	case NMX_RXMAP_KEEPS:
+		return "it holds buffers, and keeps them when it is stopped";
+	case NMX_RXMAP_NEEDS_DMA:
+		return "its device writes to memory itself, and guests' memory isn't mapped for it";
+	}
+	return "unknown";
+}
+
+static bool
+needs_dma(uint16_t port)
+{
+	struct rte_eth_dev_info info;
+
+	return rte_eth_dev_info_get(port, &info) != 0 || info.device == NULL ||
+	       strcmp(rte_bus_name(rte_dev_bus(info.device)), "vdev") != 0;
+}
+
+/** Poll; what comes is lost. */
+static void
+poll_idly(struct nmx_rxmap *map)
+{
+	struct rte_mbuf *mbufs[BURST];
+
+	for (int i = 0; i < IDLE_BURSTS; i++) {
+		uint16_t n = rte_eth_rx_burst(map->port, map->queue, mbufs, BURST);
+
+		rte_pktmbuf_free_bulk(mbufs, n);
+	}
+}
+
+static enum nmx_rxmap_verdict
+try_queue(struct nmx_rxmap *map)
+{
+	bool gives_back;
+
+	if (needs_dma(map->port))
+		return NMX_RXMAP_NEEDS_DMA;
+	poll_idly(map);
+	if (rte_mempool_full(map->pool))
+		return NMX_RXMAP_HOLDS_NOTHING;
+	if (rte_eth_dev_rx_queue_stop(map->port, map->queue) != 0)
+		return NMX_RXMAP_KEEPS;
+	gives_back = rte_mempool_full(map->pool);
+	if (rte_eth_dev_rx_queue_start(map->port, map->queue) != 0)
+		return NMX_RXMAP_KEEPS;
+	return gives_back ? NMX_RXMAP_GIVES_BACK : NMX_RXMAP_KEEPS;
+}
+
+enum nmx_rxmap_verdict
+nmx_rxmap_try_uplink(struct nmx_rxmap *map)
+{
+	enum nmx_rxmap_verdict verdict;
+
+	atomic_store(&map->verdict, NMX_RXMAP_UNTRIED);
+	verdict = try_queue(map);
+	atomic_store(&map->verdict, verdict);
+	return verdict;
+}
+
+enum nmx_rxmap_verdict
+nmx_rxmap_get_verdict(const struct nmx_rxmap *map)
+{
+	return atomic_load(&map->verdict);
+}

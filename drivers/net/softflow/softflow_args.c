@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/** Devargs, and the plugin's face to the vdev bus. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bus_vdev_driver.h>
+#include <ethdev_vdev.h>
+#include <rte_kvargs.h>
+
+#include "lib/dpdk/devargs.h"
+#include "lib/dpdk/port.h"
+#include "softflow.h"
+
+#define ARG_LOWER "lower"
+#define ARG_MAP   "map"
+
+RTE_LOG_REGISTER(softflow_logtype, pmd.net.softflow, NOTICE);
+
+static int
+parse_lower(const char *key, const char *value, void *args)
+{
+	char **lower = &((struct softflow_args *)args)->lower;
+
+	(void)key;
+	free(*lower);
+	*lower = strdup(value == NULL ? "" : value);
+	return *lower == NULL ? -ENOMEM : 0;
+}
+
+/** Cut the part of *rest off that ends at ':' or at the end; NULL: there is none. */
+static const char *
+take_part(char **rest)
+{
+	char *part = *rest, *end;
+
+	if (part == NULL)
+		return NULL;
+	end = strchr(part, ':');
+	*rest = end == NULL ? NULL : end + 1;
+	if (end != NULL)
+		*end = '\0';
+	return part;
+}
+
+static int
+parse_map(const char *key, const char *value, void *args)
+{
+	char text[128], *rest = text;
+	const char *queue, *port, *guest_queue;
+	struct softflow_target *target;
+	uint64_t n, k = 0;
+
+	snprintf(text, sizeof(text), "%s", value == NULL ? "" : value);
+	queue = take_part(&rest);
+	port = take_part(&rest);
+	guest_queue = take_part(&rest);
+	if (nmx_dpdk_parse_number(queue, 0, SOFTFLOW_QUEUES_MAX - 1, &n) != 0 || port == NULL ||
+		port[0] == '\0' || strlen(port) >= sizeof(target->port) || rest != NULL ||
+		(guest_queue != NULL &&
+			nmx_dpdk_parse_number(guest_queue, 0, SOFTFLOW_QUEUES_MAX - 1, &k) != 0)) {
+		SOFTFLOW_LOG(ERR,
+			"%s=%s can't be read; give <Rx queue>:<guest's port>[:<its queue>], as in "
+			"map=0:net_vdpdk_host0",
+			key, value == NULL ? "" : value);
+		return -EINVAL;
+	}
+	target = &((struct softflow_args *)args)->targets[n];
+	if (target->port[0] != '\0') {
+		SOFTFLOW_LOG(ERR, "%s= names queue %u twice; a queue has one guest", key,
+			(unsigned int)n);
+		return -EINVAL;
+	}
+	snprintf(target->port, sizeof(target->port), "%s", port);
+	target->queue = (uint16_t)k;
+	return 0;
+}
+
+int
+softflow_parse_args(const char *text, struct softflow_args *args)
+{
+	static const char *const keys[] = { ARG_LOWER, ARG_MAP, NULL };
+	struct rte_kvargs *list;
+	int ret = 0;
+
+	memset(args, 0, sizeof(*args));
+	list = rte_kvargs_parse(text == NULL ? "" : text, keys);
+	if (list == NULL) {
+		SOFTFLOW_LOG(ERR,
+			"can't read \"%s\"; known are lower= and map=", text == NULL ? "" : text);
+		return -EINVAL;
+	}
+	if (rte_kvargs_process(list, ARG_LOWER, parse_lower, args) != 0 ||
+		rte_kvargs_process(list, ARG_MAP, parse_map, args) != 0)
+		ret = -EINVAL;
+	if (ret == 0 && (args->lower == NULL || args->lower[0] == '\0')) {
+		SOFTFLOW_LOG(ERR, "lower= is missing; name the port below, as in lower=net_null0");
+		ret = -EINVAL;
+	}
+	rte_kvargs_free(list);
+	if (ret != 0)
+		free(args->lower);
+	return ret;
+}
+
+static int
+probe(struct rte_vdev_device *vdev)
+{
+	/* Its queues have their memory here: a secondary has nothing to look at. */
+	static const struct eth_dev_ops view = {
+		.dev_close = nmx_dpdk_close_view,
+		.link_update = nmx_dpdk_keep_link,
+	};
+	struct softflow_args args;
+	struct rte_eth_dev *dev;
+	int ret = nmx_dpdk_begin_probe(&vdev->device, &view, softflow_logtype, "net_softflow");
+
+	if (ret != 0)
+		return RTE_MIN(ret, 0);
+	ret = softflow_parse_args(rte_vdev_device_args(vdev), &args);
+	if (ret != 0)
+		return ret;
+	dev = rte_eth_vdev_allocate(vdev, sizeof(struct softflow_port));
+	if (dev == NULL) {
+		SOFTFLOW_LOG(ERR, "no room for another port; this DPDK has %u", RTE_MAX_ETHPORTS);
+		free(args.lower);
+		return -ENOSPC;
+	}
+	ret = softflow_init_port(dev, &args);
+	free(args.lower);
+	if (ret != 0)
+		rte_eth_dev_release_port(dev);
+	else
+		rte_eth_dev_probing_finish(dev);
+	return ret;
+}
+
+static int
+remove_port(struct rte_vdev_device *vdev)
+{
+	return nmx_dpdk_remove_port(rte_vdev_device_name(vdev));
+}
+
+static struct rte_vdev_driver driver = {
+	.probe = probe,
+	.remove = remove_port,
+};
+
+RTE_PMD_REGISTER_VDEV(net_softflow, driver);
+RTE_PMD_REGISTER_PARAM_STRING(net_softflow,
+	ARG_LOWER "=<port|[devargs]> " ARG_MAP "=<queue>:<guest's port>[:<its queue>]");

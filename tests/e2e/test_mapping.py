@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Rx queue mapping: frames come in the buffers that the guest posted.
+
+The NIC is the test NIC, which with ring= holds posted buffers as NICs do, and writes each to its
+very end.
+"""
+
+import time
+
+import pytest
+
+from lengths import get_length
+from testpmd import wait_until
+
+FRAMES = get_length("NMX_FRAMES")
+TIMEOUT_S = 60 + FRAMES // 20000
+STREAM = {"window": 32, "frames": FRAMES, "sizes": "60-1514", "flows": 64}
+FLOOD = {"window": 0, "sizes": "60-1514"}
+ANSWER_S = 1.0
+
+
+def start_mapped_host(rig, lower, before=(), tiny=None):
+    """Port 0 is the guest's; the last one is what the program takes for the NIC."""
+    return rig.testpmd(
+        "host", [f"net_vdpdk_host0,path={rig.path('g0')}", *before, lower,
+                 f"net_softflow0,lower={lower.split(',')[0]},map=0:net_vdpdk_host0"],
+        tiny="net_tnic" not in lower if tiny is None else tiny)
+
+
+def count_mapped_share(host):
+    counters = host.xstats(0)
+    return counters["to_guest_mapped"] / counters["to_guest_frames"]
+
+
+@pytest.mark.parametrize("ring", [0, 32, 256, 512])
+def test_stream_through_a_mapped_queue_is_clean_and_mapped(rig, ring):
+    host = start_mapped_host(rig, rig.tnic(ring=ring, **STREAM))
+    rig.guest(args=["--auto-start"])
+    host.command("start")
+    stream = rig.check_stream(timeout=TIMEOUT_S)
+    assert host.xstats(0)["to_guest_frames"] == stream.sent
+    assert count_mapped_share(host) > 0.99
+
+
+@pytest.mark.parametrize("round_to", ["128", "1024", "1"])
+def test_frames_of_any_length_of_the_nics_buffers_are_clean(rig, round_to):
+    host = start_mapped_host(rig, rig.tnic(ring=256, round=round_to, **{
+        **STREAM, "sizes": "60-4000", "segments": "1-3"}))
+    rig.guest(args=["--auto-start"])
+    host.command("start")
+    rig.check_stream(timeout=TIMEOUT_S)
+
+
+@pytest.mark.parametrize("lower", ["net_null0,size=64", "ring"])
+def test_guest_comes_and_goes_under_load(rig, lower):
+    host = start_mapped_host(rig, rig.tnic(ring=256, **FLOOD) if lower == "ring" else lower)
+    host.command("start")
+    for _ in range(5):
+        guest = rig.guest(args=["--auto-start"])
+        wait_until(lambda: guest.stats(0)["RX-packets"] > 10000, "frames")
+        guest.kill()
+        rig.forget(guest)
+    assert host.xstats(0)["guest_sessions"] == 5
+    assert count_mapped_share(host) > 0.5
+
+
+def test_guest_stops_and_starts_its_port_under_load(rig):
+    host = start_mapped_host(rig, rig.tnic(ring=256, **FLOOD))
+    host.command("start")
+    guest = rig.guest(args=["--auto-start"])
+    for _ in range(10):
+        before = guest.stats(0)["RX-packets"]
+        wait_until(lambda: guest.stats(0)["RX-packets"] > before + 10000, "frames")
+        guest.command("stop")
+        begin = time.monotonic()
+        guest.command("port stop 0")
+        assert time.monotonic() - begin < ANSWER_S
+        guest.command("port start 0")
+        guest.command("start")
+    assert guest.xstats(0)["mbufs_kept"] == guest.xstats(0)["mbufs_in_quarantine"] == 0
+    assert host.xstats(0)["guest_sessions"] == 1
+
+
+@pytest.mark.parametrize("stop", ["returns", "refuses-later", "lies-later"])
+def test_guest_leaves_while_an_idle_nic_holds_its_buffers(rig, stop):
+    """
+    No frame brings them back. A NIC that keeps them costs the next guest its mapping, and nothing
+    else; what it writes to them afterwards is in nobody's memory.
+    """
+    host = start_mapped_host(rig, rig.tnic(ring=256, stop=stop, rate=5000))
+    host.command("start")
+    guest = rig.guest(args=["--auto-start"])
+    wait_until(lambda: host.xstats(0)["to_guest_mapped"] > 100, "mapped frames")
+    host.command("stop")
+    guest.kill()
+    rig.forget(guest)
+    begin = time.monotonic()
+    guest = rig.guest(args=["--auto-start"])
+    wait_until(guest.link_is_up, "the next guest's link", 10)
+    assert (time.monotonic() - begin < 1.5) == (stop == "returns")
+    before = host.xstats(0)["to_guest_mapped"]
+    host.command("start")
+    wait_until(lambda: guest.stats(0)["RX-packets"] > 1000, "frames for the next guest")
+    assert (host.xstats(0)["to_guest_mapped"] > before) == (stop == "returns")
+    assert ("gets copies from now on" in host.text()) == (stop != "returns")
+
+
+@pytest.mark.parametrize("stop", ["refuses", "lies"])
+def test_nic_that_is_known_to_keep_its_buffers_gets_none_of_the_guests(rig, stop):
+    host = start_mapped_host(rig, rig.tnic(ring=256, stop=stop, **STREAM))
+    rig.guest(args=["--auto-start"])
+    host.command("start")
+    stream = rig.check_stream(timeout=TIMEOUT_S)
+    counters = host.xstats(0)
+    assert (counters["to_guest_frames"], counters["to_guest_mapped"]) == (stream.sent, 0)
+    assert "isn't filled with the guest's buffers" in host.text()

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the trial of an uplink finds with the ports of stock DPDK that need no hardware."""
+
+import subprocess
+
+import pytest
+
+import mux  # noqa: F401  (finds telemetry)
+import telemetry
+
+from test_mapping import start_mapped_host
+from testpmd import wait_until
+
+NOTHING = "it holds no buffers"
+GIVES = "it holds buffers, and gives them back when it is stopped"
+KEEPS = "it holds buffers, and keeps them when it is stopped"
+
+# Devargs, with places for the rig's folder and an interface of its namespace.
+UPLINKS = {
+    "null": ("net_null0", NOTHING),
+    "pcap": ("net_pcap0,rx_iface={interface},tx_iface={interface}", NOTHING),
+    "af_packet": ("net_af_packet0,iface={interface}", NOTHING),
+    "tap": ("net_tap0,iface=nmxtap", KEEPS),
+    "af_xdp": ("net_af_xdp0,iface={interface},force_copy=1", KEEPS),
+    "memif": ("net_memif0,role=server,socket={folder}/memif,socket-abstract=no", NOTHING),
+    "ring": ("net_ring0", NOTHING),
+    "vhost": ("net_vhost0,iface={folder}/vhost", NOTHING),
+    "virtio-user": ("net_virtio_user0,path={folder}/virtio", KEEPS),
+    "bonding": ("net_bonding0,mode=0,slave=net_null1", NOTHING),
+    "tnic": ("net_tnic0,file={folder}/stream", NOTHING),
+    "tnic-ring": ("net_tnic0,file={folder}/stream,ring=256", GIVES),
+}
+
+
+@pytest.fixture
+def interface(rig):
+    """One end of a pair, in the namespace of this process' children."""
+    name = "nmx-up"
+    subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", "nmx-down"],
+                   check=True)
+    for end in (name, "nmx-down"):
+        subprocess.run(["ip", "link", "set", end, "up"], check=True)
+    yield name
+    rig.clean_up()
+    subprocess.run(["ip", "link", "delete", name], check=True)
+
+
+@pytest.mark.parametrize("name", UPLINKS)
+def test_trial(rig, interface, name):
+    devargs, verdict = UPLINKS[name]
+    lower = devargs.format(folder=rig.folder, interface=interface)
+    before = ["net_null1"] if name == "bonding" else []
+    if name == "virtio-user":
+        rig.testpmd("peer", [f"net_vhost0,iface={rig.path('virtio')}"], ["--auto-start"], tiny=True)
+    host = start_mapped_host(rig, lower, before, tiny=True)
+    guest = rig.guest(args=["--auto-start"])
+    host.command("start")
+    wait_until(guest.link_is_up, "the guest's link")
+    prefix = host.argv[host.argv.index("--file-prefix") + 1]
+    maps = telemetry.ask(prefix, "/nicmux/maps")
+    assert len(maps) == 1
+    found = telemetry.ask(prefix, f"/nicmux/map,{maps[0]}")
+    assert found["uplink"] == verdict
+    assert found["may_lend"] == (verdict != KEEPS)
