@@ -26,12 +26,37 @@ class Ours:
     def host(self, rig):
         return [*rig.plugin("vdpdk_host"), "--vdev", f"net_vdpdk_host0,path={rig.path('s')}"]
 
+    def behind(self, rig, lower):
+        """What the host has behind its source, a port of that name."""
+        return []
+
     def guest(self, rig):
         return [*rig.plugin("vdpdk"), "--vdev", f"net_vdpdk0,path={rig.path('s')}"]
 
 
-class Vhost:
-    """DPDK's own vhost-user, with a form of its stock guest."""
+class Wrapped(Ours):
+    """The same with frames from the source in the guest's buffers, and testpmd none the wiser."""
+
+    name = "net_vdpdk-wrapped"
+
+    def behind(self, rig, lower):
+        return [*rig.plugin("softflow"), "--vdev",
+                f"net_softflow0,lower={lower},map=0:net_vdpdk_host0"]
+
+
+class Peer:
+    """Of DPDK's own drivers."""
+
+    def behind(self, rig, lower):
+        return []
+
+    def single_file(self):
+        # Without huge pages in one file they refuse to share them.
+        return [] if memory_args() else ["--single-file-segments"]
+
+
+class Vhost(Peer):
+    """vhost-user, with a form of its stock guest."""
 
     name = "net_vhost"
     FORMS = {
@@ -48,10 +73,32 @@ class Vhost:
         return ["--vdev", f"net_vhost0,iface={rig.path('s')},queues=1"]
 
     def guest(self, rig):
-        # Without huge pages in one file it refuses to map.
-        single = [] if memory_args() else ["--single-file-segments"]
-        return [*single, "--vdev",
+        return [*self.single_file(), "--vdev",
                 f"net_virtio_user0,path={rig.path('s')},{self.FORMS[self.form]}"]
+
+
+class Memif(Peer):
+    """memif, which copies on either side."""
+
+    name = "net_memif"
+    form = ""
+    RING = "rsize=10,bsize=2048,socket-abstract=no"
+
+    def host(self, rig):
+        return ["--vdev", f"net_memif0,role=server,socket={rig.path('s')},{self.RING}"]
+
+    def guest(self, rig):
+        return ["--vdev", f"net_memif0,role=client,socket={rig.path('s')},{self.RING}"]
+
+
+class MemifZeroCopy(Memif):
+    """memif, which copies in the host only: the guest's memory is in the rings."""
+
+    name = "net_memif-zc"
+
+    def guest(self, rig):
+        *args, vdev = super().guest(rig)
+        return [*self.single_file(), *args, vdev + ",zero-copy=yes"]
 
 
 def common(end, rig, number):
@@ -60,13 +107,14 @@ def common(end, rig, number):
 
 
 def command_lines(side, rig, source):
-    """EAL's arguments of host and guest. `source`: what the host has besides, as arguments."""
-    return ([*common("host", rig, 0), *side.host(rig), *source],
+    """EAL's arguments of host and guest. `source`: what the host has besides; its port is last."""
+    lower = source[-1].split(",")[0]
+    return ([*common("host", rig, 0), *side.host(rig), *source, *side.behind(rig, lower)],
             [*common("guest", rig, 1), *side.guest(rig)])
 
 
 class Pair:
-    """A host that forwards between its guest (port 0) and a source (port 1), and the guest."""
+    """A host that forwards between its guest (port 0) and a source, and the guest."""
 
     def __init__(self, side, plugins, make_source):
         self.rig = Rig(plugins, LOGS)
@@ -101,7 +149,7 @@ class Sample:
     def __init__(self, host):
         answer = host.command("show fwd stats all")
         self.time = time.monotonic()
-        source = answer[answer.index("statistics for port 1"):]
+        source = answer[answer.rindex("statistics for port "):]
         self.left, = map(int, re.search(r"TX-packets: (\d+)", source).groups())
         self.taken, = map(int, re.search(r"RX-packets: (\d+)", source).groups())
         guest = answer[:len(answer) - len(source)]
