@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Processes under test, as programs need them; tests/vm has the same for those in a guest."""
 
+import ctypes
 import os
 import pty
 import select
+import signal
 import subprocess
 import time
 
@@ -21,13 +23,22 @@ def wait_until(condition, what, timeout=10):
         time.sleep(0.01)
 
 
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent():
+    """A run that is killed leaves nothing behind that polls."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class LocalProcess(subprocess.Popen):
     """Of this machine, on a pseudo-terminal of its own."""
 
     def __init__(self, argv, cwd, environment):
         self.master, slave = pty.openpty()
         super().__init__(argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-                         cwd=cwd, env=environment)
+                         cwd=cwd, env=environment, preexec_fn=die_with_parent)
         os.close(slave)
 
     def read(self, seconds):

@@ -155,7 +155,11 @@ class Testpmd(Program):
     def __init__(self, eal, args, log, ready=60, environment=None, start=None):
         super().__init__(["dpdk-testpmd", *eal, "--", "-i", *args], log, environment=environment,
                          start=start)
-        self.expect(PROMPT, ready)
+        try:
+            self.expect(PROMPT, ready)
+        except Failure:
+            self.kill()
+            raise
 
     def command(self, line, timeout=20):
         """What it answers to a line."""

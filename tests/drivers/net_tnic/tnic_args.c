@@ -96,6 +96,15 @@ parse_file(const char *value, struct tnic_config *config)
 }
 
 static bool
+parse_places(const char *value, struct tnic_config *config)
+{
+	if (value[0] == '\0' || strlen(value) >= sizeof(config->places))
+		return false;
+	strcpy(config->places, value);
+	return true;
+}
+
+static bool
 parse_role(const char *value, struct tnic_config *config)
 {
 	bool is_both = strcmp(value, "both") == 0;
@@ -240,6 +249,7 @@ parse_stop(const char *value, struct tnic_config *config)
 
 static const struct option options[] = {
 	{ "file", ROLE_SENDS | ROLE_AUDITS, parse_file, "a path, shorter than 4096 bytes" },
+	{ "places", ROLE_SENDS | ROLE_AUDITS, parse_places, "a path, shorter than 4096 bytes" },
 	{ "role", ROLE_SENDS | ROLE_AUDITS, parse_role, "both, send or audit" },
 	{ "frames", ROLE_SENDS, parse_frames, "a number; 0 for no end" },
 	{ "sizes", ROLE_SENDS, parse_sizes, "LO-HI in bytes, with 60 <= LO <= HI <= 9728" },

@@ -25,6 +25,7 @@ enum tnic_macs_expected {
 
 struct tnic_config {
 	char file[PATH_MAX];
+	char places[PATH_MAX];   /* empty: places aren't noted */
 	bool sends;              /* the application receives what we make */
 	bool audits;             /* what the application transmits is judged */
 	uint64_t frames;         /* to send in all; 0 endless */
@@ -46,7 +47,8 @@ struct tnic_config {
 #define TNIC_ARGS_HELP                                                                          \
 	"file=<path> role=both|send|audit frames=<int> sizes=<int>-<int> segments=<int>-<int> " \
 	"flows=<int> window=<int> rate=<int> dst=<mac> src=<mac> macs=same|swapped seed=<int> " \
-	"ring=<int> round=<int>[up] stop=returns|refuses|lies|refuses-later|lies-later"
+	"ring=<int> round=<int>[up] stop=returns|refuses|lies|refuses-later|lies-later "        \
+	"places=<path>"
 
 /**
  * Read device arguments.

@@ -241,6 +241,7 @@ close_port(struct rte_eth_dev *dev)
 	tnic_release_sources(port);
 	tnic_release_sinks(port);
 	tnic_close_report(&port->handle);
+	tnic_close_places(port->places);
 	dev->data->mac_addrs = NULL; /* lies in dev_private, which ethdev frees */
 	return 0;
 }
@@ -315,10 +316,10 @@ choose_mac(const struct tnic_config *config)
 	return mac;
 }
 
-/** Make the ethdev. @param handle  taken over on success */
+/** Make the ethdev. @param handle, places  taken over on success */
 static int
 create_port(struct rte_vdev_device *device, const struct tnic_config *config,
-	const struct tnic_report_handle *handle)
+	const struct tnic_report_handle *handle, struct tnic_place *places)
 {
 	struct rte_eth_dev *dev = rte_eth_vdev_allocate(device, sizeof(struct tnic_port));
 	struct tnic_port *port;
@@ -331,6 +332,7 @@ create_port(struct rte_vdev_device *device, const struct tnic_config *config,
 	port = get_port(dev);
 	port->config = *config;
 	port->handle = *handle;
+	port->places = places;
 	port->mac = choose_mac(config);
 	dev->data->mac_addrs = &port->mac;
 	dev->data->dev_link = link_up;
@@ -350,6 +352,7 @@ probe(struct rte_vdev_device *device)
 {
 	const char *name = rte_vdev_device_name(device);
 	struct tnic_report_handle handle = { NULL, -1 };
+	struct tnic_place *places = NULL;
 	struct tnic_reason reason = { "" };
 	struct tnic_config config;
 	int ret;
@@ -368,9 +371,16 @@ probe(struct rte_vdev_device *device)
 		TNIC_LOG(ERR, "%s: %s\n", name, reason.text);
 		return ret;
 	}
-	ret = create_port(device, &config, &handle);
+	if (config.places[0] != '\0')
+		ret = tnic_open_places(config.places, &places, &reason);
 	if (ret != 0)
+		TNIC_LOG(ERR, "%s: %s\n", name, reason.text);
+	else
+		ret = create_port(device, &config, &handle, places);
+	if (ret != 0) {
 		tnic_close_report(&handle);
+		tnic_close_places(places);
+	}
 	return ret;
 }
 

@@ -28,6 +28,7 @@
 #include "tnic_args.h"
 #include "tnic_audit.h"
 #include "tnic_pace.h"
+#include "tnic_places.h"
 #include "tnic_report.h"
 
 extern int tnic_logtype;
@@ -74,7 +75,8 @@ struct tnic_source {
 	const struct tnic_auditor_block *auditor;
 	struct rte_mempool *pool; /* of the application */
 	struct tnic_ring ring;
-	_Atomic bool stopped; /* the queue is */
+	struct tnic_place *places; /* NULL: not noted */
+	_Atomic bool stopped;      /* the queue is */
 	uint32_t n_stops;
 	uint64_t *next_seqs; /* of flow queue_idx + i * n_queues */
 	uint64_t sent;       /* frames, all flows */
@@ -96,13 +98,15 @@ struct tnic_source {
 /** One Tx queue. Written by its data thread; by the control thread while the port is stopped. */
 struct tnic_sink {
 	struct tnic_report *report;
-	struct tnic_audit audit; /* not used if the port only sends */
+	struct tnic_audit audit;   /* not used if the port only sends */
+	struct tnic_place *places; /* NULL: not noted */
 	uint16_t queue_idx;
 } __rte_cache_aligned;
 
 struct tnic_port {
 	struct tnic_config config;
 	struct tnic_report_handle handle;
+	struct tnic_place *places; /* NULL: there are none */
 	struct rte_ether_addr mac;
 	uint32_t run; /* of the stream that we send; 0 not begun */
 	uint16_t n_run_queues;

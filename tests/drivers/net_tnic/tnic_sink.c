@@ -19,6 +19,7 @@ tnic_set_up_sink(struct tnic_port *port, uint16_t queue_idx)
 
 	sink->report = port->handle.report;
 	sink->queue_idx = queue_idx;
+	sink->places = port->config.sends ? NULL : port->places;
 	if (port->config.audits && sink->audit.flows == NULL)
 		ret = tnic_init_audit(&sink->audit, queue_idx, &macs);
 	sink->audit.times = &sink->report->times[queue_idx];
@@ -54,6 +55,16 @@ follow_stream(struct tnic_sink *sink)
 	}
 }
 
+/** Where a good frame was found. */
+static void
+note_place(const struct tnic_sink *sink, const struct tnic_span *span)
+{
+	const struct tnic_wire_header *header = (const struct tnic_wire_header *)span->data;
+
+	if (span->size >= sizeof(*header))
+		tnic_note_place(sink->places, header->flow, header->seq, span->data);
+}
+
 uint16_t
 tnic_audit_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 {
@@ -66,10 +77,11 @@ tnic_audit_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 	for (uint16_t i = 0; i < n; i++) {
 		uint32_t n_spans = tnic_collect_spans(mbufs[i], spans);
 
-		if (n_spans != 0)
-			tnic_audit_frame(audit, spans, n_spans);
-		else
+		if (n_spans == 0)
 			tnic_audit_malformed(audit, mbufs[i]->pkt_len);
+		else if (tnic_audit_frame(audit, spans, n_spans) == TNIC_GOOD &&
+			 sink->places != NULL)
+			note_place(sink, &spans[0]);
 	}
 	/* Free first: what an acknowledgement lets the sender send may need these mbufs. */
 	rte_pktmbuf_free_bulk(mbufs, n);

@@ -30,6 +30,7 @@ tnic_set_up_source(
 	source->block = &report->senders[queue_idx];
 	source->auditor = &report->auditors[queue_idx];
 	source->pool = pool;
+	source->places = port->places;
 	source->idle_cycles = rte_get_tsc_hz() / 1000 * TNIC_IDLE_MS;
 	source->quiet_cycles = rte_get_tsc_hz() / 1000 * TNIC_QUIET_MS;
 	source->room = rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM;
@@ -240,6 +241,8 @@ make_frame(struct tnic_source *source)
 	identity.seq = source->next_seqs[flow_idx]++;
 	identity.sent_tsc = rte_rdtsc();
 	tnic_build_frame(&identity, &source->config->macs, spans, shape.n_segments);
+	if (source->places != NULL)
+		tnic_note_place(source->places, identity.flow, identity.seq, spans[0].data);
 	if (posted)
 		spoil_rest(source, spans, shape.n_segments);
 	return segments[0];
