@@ -59,6 +59,8 @@ LENGTHS = [
            "tests/e2e/test_mux_hostile.py -k forged", 20),
     Length("NMX_PLUGS", 2, 50, "times that a device is plugged in, used and unplugged, below each driver",
            "tests/vm/test_device.py -k comes_and_goes", 40),
+    Length("NMX_SWITCHES", 30, 1000, "times that a queue is switched from mapping to copies and back",
+           "tests/e2e/test_mapping.py -k switching", 20),
     Length("FUZZ_SECONDS", 60, 120, "seconds of each fuzz target", "devtools/fuzz", 20),
 ]
 

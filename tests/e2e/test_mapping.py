@@ -6,10 +6,12 @@ The NIC is the test NIC, which with ring= holds posted buffers as NICs do, and w
 very end.
 """
 
+import struct
 import time
 
+import mux  # noqa: F401  (finds telemetry)
 import pytest
-
+import telemetry
 from lengths import get_length
 from testpmd import wait_until
 
@@ -18,6 +20,7 @@ TIMEOUT_S = 60 + FRAMES // 20000
 STREAM = {"window": 32, "frames": FRAMES, "sizes": "60-1514", "flows": 64}
 FLOOD = {"window": 0, "sizes": "60-1514"}
 ANSWER_S = 1.0
+SWITCHES = get_length("NMX_SWITCHES")
 
 
 def start_mapped_host(rig, lower, before=(), tiny=None):
@@ -115,3 +118,65 @@ def test_nic_that_is_known_to_keep_its_buffers_gets_none_of_the_guests(rig, stop
     counters = host.xstats(0)
     assert (counters["to_guest_frames"], counters["to_guest_mapped"]) == (stream.sent, 0)
     assert "isn't filled with the guest's buffers" in host.text()
+
+
+def ask_map(host, what="map"):
+    """/nicmux/WHAT of its only map."""
+    prefix = host.argv[host.argv.index("--file-prefix") + 1]
+    names = telemetry.ask(prefix, "/nicmux/maps")
+    assert len(names) == 1
+    return telemetry.ask(prefix, f"/nicmux/{what},{names[0]}")
+
+
+def test_switching_between_mapping_and_copies_loses_nothing(rig):
+    host = start_mapped_host(rig, rig.tnic(ring=256, window=32, sizes="60-1514"), tiny=True)
+    rig.guest(args=["--auto-start"])
+    host.command("start")
+    for _ in range(SWITCHES):
+        for what in ("map_copy", "map_lend"):
+            before = rig.report().received
+            assert ask_map(host, what)["lending"] == (what == "map_lend")
+            # Long enough for the NIC's ring to be of one kind.
+            wait_until(lambda: rig.report().received > before + 2 * 256, "frames")
+    counters = host.xstats(0)
+    assert 0.2 < counters["to_guest_mapped"] / counters["to_guest_frames"] < 0.8
+    assert [line for line in rig.report().verdict() if "has not ended" not in line] == []
+
+
+# --- An independent witness ---
+
+PLACE = struct.Struct("<QQ")
+PAGE = 4096
+
+
+def read_places(path):
+    """{number of a frame: address of its first byte}"""
+    with open(path, "rb") as file:
+        return {seq - 1: address for seq, address in PLACE.iter_unpack(file.read()) if seq}
+
+
+def find_frame(pid, address):
+    """Where in the machine's memory an address of a process is."""
+    with open(f"/proc/{pid}/pagemap", "rb") as file:
+        file.seek(address // PAGE * 8)
+        entry, = struct.unpack("<Q", file.read(8))
+    assert entry >> 63, "not present"
+    return (entry & (1 << 55) - 1) * PAGE + address % PAGE
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_frames_are_found_where_the_nic_wrote_them(rig, mapped):
+    """Said by the NIC and by the guest's last port; the kernel's page tables say what is the same."""
+    host = start_mapped_host(rig, rig.tnic(ring=256, role="send", window=32, frames=20_000, flows=1,
+                                           places=rig.path("written")), tiny=True)
+    guest = rig.guest(rig.tnic(role="audit", places=rig.path("found")))
+    if not mapped:
+        ask_map(host, "map_copy")
+    guest.command("start")
+    host.command("start")
+    rig.check_stream()
+    written, found = read_places(rig.path("written")), read_places(rig.path("found"))
+    assert written.keys() == found.keys() and len(written) == 1024
+    same = [find_frame(host.pid, written[seq]) == find_frame(guest.pid, found[seq])
+            for seq in written]
+    assert all(same) if mapped else not any(same)

@@ -73,8 +73,9 @@ struct nmx_rxmap_loan {
 struct nmx_rxmap {
 	_Atomic bool busy;
 	bool shown;
-	bool populated;      /* what is put into the pool are mbufs */
-	_Atomic int verdict; /* enum nmx_rxmap_verdict */
+	bool populated;       /* what is put into the pool are mbufs */
+	_Atomic int verdict;  /* enum nmx_rxmap_verdict */
+	_Atomic bool lending; /* it is wanted */
 	uint16_t room;
 	uint32_t n_free;
 	struct rte_mbuf **free; /* a stack */
@@ -101,12 +102,13 @@ struct nmx_rxmap {
 	struct rte_mbuf **aside;
 } __rte_cache_aligned;
 
-/** True once the uplink's queue is known to give back. */
+/** True if it is wanted, and the uplink's queue is known to give back. */
 static inline bool
 nmx_rxmap_may_lend(const struct nmx_rxmap *map)
 {
-	return nmx_rxmap_is_fit(
-		(enum nmx_rxmap_verdict)atomic_load_explicit(&map->verdict, memory_order_relaxed));
+	return atomic_load_explicit(&map->lending, memory_order_relaxed) &&
+	       nmx_rxmap_is_fit((enum nmx_rxmap_verdict)atomic_load_explicit(
+		       &map->verdict, memory_order_relaxed));
 }
 
 /** What has happened to a shell that is shown. */

@@ -61,6 +61,7 @@ allocate_map(const struct nmx_rxmap_config *config)
 	map->shown = config->shown;
 	map->rearm = make_rearm(config->shown);
 	map->recaller = config->recaller;
+	map->lending = true;
 	map->port = config->port;
 	map->queue = config->queue;
 	nmx_base_init_bracket(&map->bracket);
@@ -123,6 +124,12 @@ nmx_rxmap_destroy(struct nmx_rxmap *map)
 	nmx_rxmap_hide_in_telemetry(map);
 	nmx_rxmap_leave_recaller(map);
 	free_map(map);
+}
+
+void
+nmx_rxmap_set_lending(struct nmx_rxmap *map, bool lending)
+{
+	atomic_store(&map->lending, lending);
 }
 
 struct rte_mempool *

@@ -95,6 +95,12 @@ nmx_rxmap_is_fit(enum nmx_rxmap_verdict verdict)
 	return verdict == NMX_RXMAP_HOLDS_NOTHING || verdict == NMX_RXMAP_GIVES_BACK;
 }
 
+/**
+ * Lend, where that can be (as from the start), or let all frames be copied. What is lent comes back
+ * by and by; no frame is lost. Any thread, at any time.
+ */
+void nmx_rxmap_set_lending(struct nmx_rxmap *map, bool lending);
+
 /** In a few words; a constant. */
 const char *nmx_rxmap_explain_verdict(enum nmx_rxmap_verdict verdict);
 

@@ -58,6 +58,7 @@ add_map(struct rte_tel_data *data, const struct nmx_rxmap *map)
 	rte_tel_data_add_dict_int(data, "queue", map->queue);
 	rte_tel_data_add_dict_int(data, "room", map->room);
 	rte_tel_data_add_dict_string(data, "uplink", nmx_rxmap_explain_verdict(verdict));
+	rte_tel_data_add_dict_int(data, "lending", atomic_load(&map->lending));
 	rte_tel_data_add_dict_int(data, "may_lend", nmx_rxmap_may_lend(map));
 	rte_tel_data_add_dict_int(data, "has_lender", map->lender != NULL);
 	rte_tel_data_add_dict_u64(data, "lent", map->counters.lent);
@@ -66,19 +67,22 @@ add_map(struct rte_tel_data *data, const struct nmx_rxmap *map)
 	rte_tel_data_add_dict_u64(data, "out", nmx_rxmap_count_loans(map));
 }
 
+/** Of one map; the command says whether it is to be switched before. */
 static int
 answer_map(const char *command, const char *name, struct rte_tel_data *data)
 {
-	const struct nmx_rxmap *map;
+	const char *what = strrchr(command, '/');
+	struct nmx_rxmap *map;
 	int ret = -ENOENT;
 
-	(void)command;
 	if (name == NULL)
 		return -EINVAL;
 	rte_tel_data_start_dict(data);
 	pthread_mutex_lock(&table.lock);
 	LIST_FOREACH(map, &table.maps, in_telemetry)
 	if (ret != 0 && strcmp(map->pool->name, name) == 0) {
+		if (strcmp(what, "/map") != 0)
+			nmx_rxmap_set_lending(map, strcmp(what, "/map_lend") == 0);
 		add_map(data, map);
 		ret = 0;
 	}
@@ -92,4 +96,8 @@ RTE_INIT(register_commands)
 		"Names of the pools of mapped Rx queues. No parameters.");
 	rte_telemetry_register_cmd("/nicmux/map", answer_map,
 		"What one does, and what its uplink's trial found. Parameter: its name.");
+	rte_telemetry_register_cmd("/nicmux/map_lend", answer_map,
+		"Fill a queue with its guest's buffers again. Parameter: its name.");
+	rte_telemetry_register_cmd("/nicmux/map_copy", answer_map,
+		"Let a queue's frames be copied from now on. Parameter: its name.");
 }

@@ -2,7 +2,10 @@
  * Copyright (c) 2026 nicmux contributors
  */
 
-/** Maps in telemetry: /nicmux/maps and /nicmux/map,NAME. Private to this folder. */
+/**
+ * Maps in telemetry: /nicmux/maps, /nicmux/map,NAME; and /nicmux/map_lend,NAME and
+ * /nicmux/map_copy,NAME, which switch one. Private to this folder.
+ */
 
 #ifndef NMX_RXMAP_TELEMETRY_H
 #define NMX_RXMAP_TELEMETRY_H
