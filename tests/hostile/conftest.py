@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The common runner: each test that takes `scene` attacks it, and is checked behind its back."""
+"""
+The common runner: each test that takes `scene` attacks it, and is checked behind its back.
+
+What has to do with frames and memory is done to a host that copies and to one whose queues are
+mapped; all other attacks only if the tests are to be exhaustive (NMX_HOSTILE).
+"""
 
 import os
 import shutil
@@ -7,14 +12,24 @@ import shutil
 import pytest
 
 from rig import ROOT, Rig
-from scene import Scene
+from scene import FULL, Scene
+
+ALWAYS_MAPPED = ["test_descriptors", "test_memory", "test_rings"]
+
+
+def pytest_generate_tests(metafunc):
+    if "stage" in metafunc.fixturenames:
+        mapped = FULL or metafunc.module.__name__ in ALWAYS_MAPPED
+        metafunc.parametrize("stage", ["copied", "mapped"] if mapped else ["copied"],
+                             indirect=True, scope="session")
 
 
 class Stage:
     """One scene for all tests, until one of them breaks it."""
 
-    def __init__(self, plugins):
+    def __init__(self, plugins, mapped):
         self.plugins = plugins
+        self.mapped = mapped
         self.rig = None
         self.scene = None
         self.number = 0
@@ -22,10 +37,10 @@ class Stage:
     def get(self):
         if self.scene is None:
             self.number += 1
-            logs = os.path.join(ROOT, f"build/e2e/hostile-{self.number}")
+            logs = os.path.join(ROOT, f"build/e2e/hostile-{self.mapped}-{self.number}")
             shutil.rmtree(logs, ignore_errors=True)
             self.rig = Rig(self.plugins, logs)
-            self.scene = Scene(self.rig)
+            self.scene = Scene(self.rig, self.mapped == "mapped")
         return self.scene
 
     def clear(self):
@@ -35,8 +50,8 @@ class Stage:
 
 
 @pytest.fixture(scope="session")
-def stage(plugins):
-    stage = Stage(plugins)
+def stage(plugins, request):
+    stage = Stage(plugins, request.param)
     yield stage
     stage.clear()
 

@@ -28,6 +28,8 @@ STREAM = {"window": 32, "sizes": "60-1514", "segments": "1-3", "flows": 16}
 # client's deadline, the shortest of which is two seconds.
 PAUSE_MAX = 1.0
 FULL = get_length("NMX_HOSTILE") > 0
+# Of a mapped queue; the light guest's rings have 256 slots.
+RING = 64
 
 
 class Bystander(threading.Thread):
@@ -146,15 +148,16 @@ def hold_thread(program, name="worker", inside=None):
 class Scene:
     """The host, its bystander, and where to attack."""
 
-    def __init__(self, rig):
+    def __init__(self, rig, mapped):
         self.rig = rig
         self.path = rig.path("attacked")
         self.attackers = []
+        flood = {**STREAM, "window": 0, "sizes": "60-9000"}
         self.host = rig.testpmd("host", [
             f"net_vdpdk_host0,path={self.path},queues=2",
-            rig.tnic(0, "flood", **{**STREAM, "window": 0, "sizes": "60-9000"}),
+            *self.make_uplink(0, "flood", mapped, flood),
             f"net_vdpdk_host1,path={rig.path('calm')},queues=2",
-            rig.tnic(1, "bystander", **STREAM)], ["--rxq=2", "--txq=2"])
+            *self.make_uplink(1, "bystander", mapped, STREAM)], ["--rxq=2", "--txq=2"])
         self.guest = rig.light_guest("calm", 2)
         self.guest.ask("start")
         self.guest.ask("reflect")
@@ -167,6 +170,14 @@ class Scene:
         self.fds, self.maps = self.count_at_rest()
         self.bystander = None
         self.before = {}
+
+    def make_uplink(self, number, report, mapped, stream):
+        """A stream for guest port `number`; with `mapped` in that guest's buffers."""
+        if not mapped:
+            return [self.rig.tnic(number, report, **stream)]
+        return [self.rig.tnic(number, report, ring=RING, **stream),
+                f"net_softflow{number},lower=net_tnic{number},"
+                f"map=0:net_vdpdk_host{number},map=1:net_vdpdk_host{number}:1"]
 
     # --- What tests use ---
 

@@ -207,7 +207,9 @@ def test_id_out_of_range(scene):
             client.put(direction, i, d.BASE + d.BUFFERS + i * 16384, 16384 if direction == d.RX
                        else 60, number=numbers[i])
         wait_until(lambda: not client.get(direction, len(numbers) - 1)[3] & d.AVAIL, "answers", 5)
-        assert [client.get(direction, i)[2] for i in range(len(numbers))] == numbers
+        answered = [client.get(direction, i)[2] for i in range(len(numbers))]
+        # Which buffer is filled first is the host's matter.
+        assert sorted(answered) == sorted(numbers)
         assert client.get_state(direction) == (1, 0)
 
 
