@@ -99,14 +99,11 @@ nmx_ring_get_ready(const struct nmx_ring_host *ring, uint32_t ahead)
 	return &ring->taken[(ring->comp + ring->lent + ahead) & ring->mask];
 }
 
-/** Lend the first ready buffer; there is one. */
-static inline struct nmx_ring_slot
-nmx_ring_lend(struct nmx_ring_host *ring)
+/** The first n ready buffers are lent; their copies were taken. */
+static inline void
+nmx_ring_lend(struct nmx_ring_host *ring, uint32_t n)
 {
-	struct nmx_ring_slot slot = *nmx_ring_get_ready(ring, 0);
-
-	ring->lent++;
-	return slot;
+	ring->lent += n;
 }
 
 /** A lent buffer has come back empty: it is the first ready one. */
@@ -152,6 +149,22 @@ nmx_ring_check_posted(const struct nmx_ring_slot *slot)
 	if (slot->flags != VDPDK_FLAG_AVAIL || slot->extra != 0)
 		return VDPDK_FAULT_FLAGS;
 	return slot->length == 0 ? VDPDK_FAULT_LENGTH : VDPDK_FAULT_NONE;
+}
+
+/**
+ * Fetch a posted Rx buffer that is lent at once. Nothing is ready.
+ *
+ * @param ret  its copy
+ * @return false: no more is handed over, or what is is faulty and isn't fetched
+ */
+static inline bool
+nmx_ring_fetch_lent(struct nmx_ring_host *ring, struct nmx_ring_slot *ret)
+{
+	if (!nmx_ring_load_slot(ring, ret) || nmx_ring_check_posted(ret) != VDPDK_FAULT_NONE)
+		return false;
+	ring->fetch++;
+	ring->lent++;
+	return true;
 }
 
 /** Judge a segment of a frame from the guest: VDPDK_FAULT_*. Pure. */

@@ -91,6 +91,94 @@ full_ring_is_fetched_once(void **unused)
 	assert_false(nmx_ring_load_slot(&p.host, &slot));
 }
 
+/** Answer a lent buffer, the n-th of `lent`. */
+static void
+answer_lent(struct pair *p, struct nmx_ring_slot *lent, uint32_t n)
+{
+	nmx_ring_complete_slot_w0(&p->host, 0, 0, VDPDK_W1(60, lent[n].id, 0, 0));
+	p->host.lent--;
+	nmx_ring_advance_comp(&p->host, 1);
+	lent[n] = lent[p->host.lent];
+}
+
+/** One step of a host that lends, by a random number. `lent`: what is out. */
+static void
+take_step(struct pair *p, struct nmx_ring_slot *lent, uint32_t random)
+{
+	const uint32_t n = p->host.lent;
+	struct nmx_ring_slot slot;
+
+	switch (random % 5) {
+	case 0:
+		if (nmx_ring_count_ready(&p->host) == 0 && nmx_ring_fetch_lent(&p->host, &slot))
+			lent[n] = slot;
+		break;
+	case 1:
+		assert_int_equal(nmx_ring_fetch_posted(&p->host, 3), VDPDK_FAULT_NONE);
+		if (nmx_ring_count_ready(&p->host) > 0) {
+			lent[n] = *nmx_ring_get_ready(&p->host, 0);
+			nmx_ring_lend(&p->host, 1);
+		}
+		break;
+	case 2:
+		if (n > 0)
+			answer_lent(p, lent, random / 5 % n);
+		break;
+	case 3:
+		if (n == 0)
+			break;
+		slot = lent[random / 5 % n];
+		lent[random / 5 % n] = lent[n - 1];
+		nmx_ring_take_back(&p->host, &slot);
+		assert_int_equal(nmx_ring_get_ready(&p->host, 0)->id, slot.id);
+		break;
+	case 4:
+		if (nmx_ring_count_ready(&p->host) == 0)
+			break;
+		slot = *nmx_ring_get_ready(&p->host, 0);
+		nmx_ring_complete_slot_w0(&p->host, 0, 0, VDPDK_W1(60, slot.id, 0, 0));
+		nmx_ring_advance_comp(&p->host, 1);
+		break;
+	}
+}
+
+static void
+lent_buffers_are_answered_once_in_any_order(void **unused)
+{
+	struct nmx_ring_slot lent[N];
+	bool posted[N] = { false };
+	uint32_t random = 1;
+	struct pair p;
+	uint64_t w1 = 0;
+
+	(void)unused;
+	init_pair(&p);
+	for (uint32_t step = 0; step < 100000; step++) {
+		random = random * 1664525 + 1013904223;
+		for (uint16_t id = (uint16_t)(random >> 26); !posted[id]; posted[id] = true)
+			submit(&p, 100, id, VDPDK_FLAG_AVAIL);
+		take_step(&p, lent, random >> 8);
+		assert_true(nmx_ring_count_ready(&p.host) + p.host.lent ==
+			    nmx_ring_count_taken(&p.host));
+		while (nmx_ring_peek_slot(&p.guest, 0, &w1) && nmx_ring_count_free(&p.guest) < N) {
+			assert_true(posted[VDPDK_W1_ID(w1)]);
+			posted[VDPDK_W1_ID(w1)] = false;
+			nmx_ring_advance_reap(&p.guest, 1);
+		}
+	}
+	while (p.host.lent > 0) {
+		struct nmx_ring_slot slot = lent[p.host.lent - 1];
+
+		nmx_ring_take_back(&p.host, &slot);
+	}
+	nmx_ring_return_slots(&p.host, 0, VDPDK_FLAG_RX_UNUSED);
+	for (; nmx_ring_count_free(&p.guest) < N; nmx_ring_advance_reap(&p.guest, 1)) {
+		assert_true(nmx_ring_peek_slot(&p.guest, 0, &w1));
+		assert_true(posted[VDPDK_W1_ID(w1)]);
+		posted[VDPDK_W1_ID(w1)] = false;
+	}
+}
+
 static void
 bad_slots_are_faults_and_are_not_fetched(void **unused)
 {
@@ -220,6 +308,7 @@ main(void)
 		cmocka_unit_test(words_carry_their_fields),
 		cmocka_unit_test(buffers_pass_both_ways_for_many_laps),
 		cmocka_unit_test(full_ring_is_fetched_once),
+		cmocka_unit_test(lent_buffers_are_answered_once_in_any_order),
 		cmocka_unit_test(bad_slots_are_faults_and_are_not_fetched),
 		cmocka_unit_test(frames_are_fetched_whole),
 		cmocka_unit_test(chains_end_or_stop_the_queue),

@@ -3,8 +3,9 @@
  */
 
 /**
- * nmx-bursts [EAL options] -- ROUNDS: all four bursts of a vDPDK device, one after the other, in
- * one thread, for callgrind to count what they execute.
+ * nmx-bursts [EAL options] -- ROUNDS [mapped|shown]: all four bursts of a vDPDK device, one after
+ * the other, in one thread, for callgrind to count what they execute. With a third word the frames
+ * come in the guest's own buffers, and, if it is "shown", are made fit for any program.
  *
  * Theory of operation
  *
@@ -12,6 +13,8 @@
  * both ends of two rings are made here by hand, as QUEUE_START would make them, over memory that
  * both ends address alike. So nothing runs beside, and each round executes the same:
  *
+ *   refill()                  takes BURST mbufs, as a NIC's driver does
+ *   nmx_rxmap_show()          if they are to be shown
  *   nmx_guestport_send()      BURST frames of FRAME_BYTES, one segment each
  *   vdpdk_receive()           gets them all, and posts as many buffers
  *   vdpdk_transmit()          sends them back; frees what the device has given back
@@ -30,6 +33,9 @@
 
 #include "drivers/common/guestport/control.h"
 #include "drivers/common/guestport/port.h"
+#include "drivers/common/rxmap/pool.h"
+#include "drivers/common/rxmap/recaller.h"
+#include "drivers/common/rxmap/telemetry.h"
 /* Each end has macros of these names. */
 #undef BURST_MAX
 #undef PORT_LOG
@@ -57,6 +63,8 @@ static struct vdpdk_rx_queue guest_rx;
 static struct vdpdk_tx_queue guest_tx;
 
 /* --- What the bursts call of the sides that aren't here --- */
+
+int nmx_guestport_logtype;
 
 static bool strayed; /* into what no burst of this program should call */
 
@@ -105,6 +113,72 @@ nmx_guestport_set_fault(struct nmx_guestport *port, struct guest_ring *ring,
 	(void)active;
 	(void)fault;
 	strayed = true;
+}
+
+/* --- What lending calls of its control side --- */
+
+void
+nmx_control_lock(void)
+{
+}
+
+void
+nmx_control_unlock(void)
+{
+}
+
+bool
+nmx_guestport_advance(struct nmx_guestport *port, uint64_t now_ns)
+{
+	(void)now_ns;
+	nmx_base_advance_grace(&port->grace);
+	return true;
+}
+
+int
+nmx_guestport_revoke_memory(struct nmx_guestport *port)
+{
+	(void)port;
+	strayed = true;
+	return 0;
+}
+
+void
+nmx_mem_keep_zeroes(struct nmx_mem *mem)
+{
+	(void)mem;
+	strayed = true;
+}
+
+void
+nmx_rxmap_recall(struct nmx_rxmap *map)
+{
+	(void)map;
+	strayed = true;
+}
+
+void
+nmx_rxmap_enter_recaller(struct nmx_rxmap *map)
+{
+	(void)map;
+}
+
+void
+nmx_rxmap_leave_recaller(struct nmx_rxmap *map)
+{
+	(void)map;
+}
+
+void
+nmx_rxmap_show_in_telemetry(struct nmx_rxmap *map)
+{
+	(void)map;
+}
+
+void
+nmx_rxmap_hide_in_telemetry(struct nmx_rxmap *map)
+{
+	(void)map;
 }
 
 void
@@ -176,24 +250,62 @@ make_ends(struct rte_mempool *host_pool, struct rte_mempool *guest_pool)
 
 /* --- Running --- */
 
+/** A map for the guest's buffers. @return NULL without memory */
+static struct nmx_rxmap *
+make_map(bool shown)
+{
+	const struct nmx_rxmap_config config = {
+		.name = "map",
+		.n_shells = SLOTS,
+		.room = RTE_MBUF_DEFAULT_DATAROOM,
+		.socket = SOCKET_ID_ANY,
+		.shown = shown,
+	};
+	struct nmx_rxmap *map;
+	const char *reason;
+
+	if (nmx_rxmap_create(&config, &map, &reason) != 0)
+		return NULL;
+	atomic_store(&map->verdict, NMX_RXMAP_HOLDS_NOTHING);
+	return nmx_guestport_lend_to(&to_guest, map) == 0 ? map : NULL;
+}
+
+/** What a NIC's driver does to get buffers. @return false without */
+static __rte_noinline bool
+refill(struct rte_mempool *pool, struct rte_mbuf **mbufs)
+{
+	return rte_mempool_get_bulk(pool, (void **)mbufs, BURST) == 0;
+}
+
 /** Make a burst of frames. @return false without mbufs */
 static bool
 make_frames(struct rte_mempool *pool, struct rte_mbuf **mbufs)
 {
-	if (rte_pktmbuf_alloc_bulk(pool, mbufs, BURST) != 0)
+	if (!refill(pool, mbufs))
 		return false;
-	for (unsigned int i = 0; i < BURST; i++)
+	for (unsigned int i = 0; i < BURST; i++) {
+		rte_pktmbuf_reset(mbufs[i]);
 		rte_pktmbuf_append(mbufs[i], FRAME_BYTES);
+	}
 	return true;
 }
 
-/** To the guest and back. @return false if a burst didn't do all of its frames */
+/**
+ * To the guest and back.
+ *
+ * @param pool  where frames for the guest come from, a map's
+ * @return false if a burst didn't do all of its frames
+ */
 static bool
-run_round(struct rte_mempool *pool)
+run_round(struct rte_mempool *pool, const struct nmx_rxmap *map)
 {
 	struct rte_mbuf *mbufs[BURST];
 
-	if (!make_frames(pool, mbufs) || nmx_guestport_send(&to_guest, mbufs, BURST) != BURST ||
+	if (!make_frames(pool, mbufs))
+		return false;
+	if (map != NULL && map->shown)
+		nmx_rxmap_show(map, mbufs, BURST);
+	if (nmx_guestport_send(&to_guest, mbufs, BURST) != BURST ||
 		vdpdk_receive(&guest_rx, mbufs, BURST) != BURST ||
 		vdpdk_transmit(&guest_tx, mbufs, BURST) != BURST ||
 		nmx_guestport_receive(&from_guest, mbufs, BURST) != BURST)
@@ -202,21 +314,31 @@ run_round(struct rte_mempool *pool)
 	return true;
 }
 
+/** @param form  NULL: copies; "mapped" or "shown" */
 static unsigned long
-run(unsigned long rounds)
+run(unsigned long rounds, const char *form)
 {
 	struct rte_mempool *host_pool = rte_pktmbuf_pool_create(
 		"host", MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	struct rte_mempool *guest_pool = rte_pktmbuf_pool_create(
 		"guest", MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	struct rte_mempool *pool = host_pool;
+	struct nmx_rxmap *map = NULL;
 	unsigned long done = 0;
 
 	if (host_pool == NULL || guest_pool == NULL || !make_ends(host_pool, guest_pool))
 		return 0;
 	vdpdk_refill(&guest_rx);
-	while (done < rounds && run_round(host_pool) && !strayed)
+	if (form != NULL) {
+		map = make_map(strcmp(form, "shown") == 0);
+		if (map == NULL)
+			return 0;
+		pool = nmx_rxmap_get_pool(map);
+	}
+	while (done < rounds && run_round(pool, map) && !strayed)
 		done++;
-	return done;
+	/* All by the way that was meant. */
+	return to_guest.counters.mapped == (form == NULL ? 0 : done * BURST) ? done : 0;
 }
 
 int
@@ -225,12 +347,12 @@ main(int argc, char **argv)
 	int used = rte_eal_init(argc, argv);
 	unsigned long rounds, done;
 
-	if (used < 0 || argc - used != 2) {
-		fprintf(stderr, "nmx-bursts: [EAL] -- ROUNDS\n");
+	if (used < 0 || argc - used < 2) {
+		fprintf(stderr, "nmx-bursts: [EAL] -- ROUNDS [mapped|shown]\n");
 		return 1;
 	}
 	rounds = strtoul(argv[used + 1], NULL, 0);
-	done = run(rounds);
+	done = run(rounds, argv[used + 2]);
 	rte_eal_cleanup();
 	if (done < rounds) {
 		fprintf(stderr, "nmx-bursts: round %lu of %lu: a burst fell short or strayed\n",

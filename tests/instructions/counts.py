@@ -25,13 +25,25 @@ EXPECTED = os.path.join(HERE, "expected")
 LOGS = os.path.join(ROOT, "build/instructions")
 ROUNDS = 1000
 LIMIT_S = 100
-# Name in `expected`: function.
-BURSTS = {
-    "host_to_guest": "nmx_guestport_send",
-    "guest_rx": "vdpdk_receive",
-    "guest_tx": "vdpdk_transmit",
-    "host_from_guest": "nmx_guestport_receive",
+# How the frames come: what is counted then, {name in `expected`: function}.
+RUNS = {
+    None: {
+        "host_to_guest": "nmx_guestport_send",
+        "guest_rx": "vdpdk_receive",
+        "guest_tx": "vdpdk_transmit",
+        "host_from_guest": "nmx_guestport_receive",
+    },
+    "mapped": {
+        "mapped_refill": "refill",
+        "mapped_to_guest": "nmx_guestport_send",
+    },
+    "shown": {
+        "shown_refill": "refill",
+        "shown_show": "nmx_rxmap_show",
+        "shown_to_guest": "nmx_guestport_send",
+    },
 }
+BURSTS = [name for bursts in RUNS.values() for name in bursts]
 
 
 class Failure(Exception):
@@ -51,13 +63,14 @@ def run(argv, environment=None):
     return result.stdout
 
 
-def collect(path):
+def collect(path, form, functions):
     """Run the bursts under callgrind, which leaves its profile; returns the number of frames."""
     prefix = f"nmx-bursts-{os.getpid()}"
     bursts = [os.path.join(ROOT, "build/bin/nmx-bursts"), "--no-huge", "-m", "64", "--no-shconf",
               "--no-pci", "--no-telemetry", "--file-prefix", prefix,
-              "-l", str(min(os.sched_getaffinity(0))), "--", str(ROUNDS)]
-    toggles = [f"--toggle-collect={function}" for function in BURSTS.values()]
+              "-l", str(min(os.sched_getaffinity(0))), "--", str(ROUNDS),
+              *([form] if form else [])]
+    toggles = [f"--toggle-collect={function}" for function in functions]
     # Bound at start, so that looking functions up isn't part of the first burst.
     environment = dict(os.environ, LD_BIND_NOW="1")
     try:
@@ -68,7 +81,7 @@ def collect(path):
     return int(re.search(r"^frames (\d+)$", said, re.M).group(1))
 
 
-def read_profile(path):
+def read_profile(path, bursts):
     """Instructions in each burst with all it calls, by name."""
     said = run(["callgrind_annotate", "--inclusive=yes", "--threshold=100", "--show-percs=no",
                 "--auto=no", path])
@@ -76,7 +89,7 @@ def read_profile(path):
             re.findall(r"^\s*([\d,]+)\s+\S+:(\w+)(?: \[.*\])?$", said, re.M)]
     # A function has a row for each file that it has code of, and one for itself with all of them.
     found = {name: max((number for number, function in rows if function == wanted), default=0)
-             for name, wanted in BURSTS.items()}
+             for name, wanted in bursts.items()}
     # What is collected is what is inside the bursts: a lost or doubled part can't pass.
     if sum(found.values()) != max(number for number, _ in rows) or 0 in found.values():
         raise Failure(f"the bursts' instructions don't add up: {found}")
@@ -86,9 +99,12 @@ def read_profile(path):
 def measure():
     """Instructions per frame, by name."""
     os.makedirs(LOGS, exist_ok=True)
-    path = os.path.join(LOGS, "callgrind.out")
-    frames = collect(path)
-    return {name: number / frames for name, number in read_profile(path).items()}
+    counts = {}
+    for form, bursts in RUNS.items():
+        path = os.path.join(LOGS, f"callgrind.{form or 'copied'}")
+        frames = collect(path, form, bursts.values())
+        counts |= {name: number / frames for name, number in read_profile(path, bursts).items()}
+    return counts
 
 
 def read_expected():

@@ -32,10 +32,14 @@ class VmRig(Rig):
 
     def add(self, program):
         """Programs of this machine poll; a guest that boots beside them needs the processors more."""
+        self.renice(program, NICE)
+        return super().add(program)
+
+    def renice(self, program, nice):
+        """Of all its threads; 0: it has what a guest has."""
         if isinstance(program.process, LocalProcess):
             for thread in os.listdir(f"/proc/{program.pid}/task"):
-                os.setpriority(os.PRIO_PROCESS, int(thread), NICE)
-        return super().add(program)
+                os.setpriority(os.PRIO_PROCESS, int(thread), nice)
 
     def clean_up(self):
         for vm in self.vms:

@@ -60,22 +60,57 @@ find_room(struct guest_ring *ring, const struct nmx_mem_view **view,
 	return NMX_SHARED_PLAIN(uint8_t, head) + RTE_PKTMBUF_HEADROOM;
 }
 
+/** Buffers that were fetched before. */
 static inline uint32_t
-lend_ready(struct guest_ring *ring, uint32_t room, struct nmx_rxmap_buffer *ret_buffers, uint32_t n)
+lend_ready(struct guest_ring *ring, const struct nmx_mem_view **view, uint32_t room,
+	uint8_t **ret_starts, struct nmx_rxmap_loan *ret_loans, uint32_t n)
 {
-	const struct nmx_mem_view *view = nmx_mem_get_view(ring->mem);
-	struct nmx_ring_host *slots = &ring->slots;
+	const struct nmx_ring_host slots = ring->slots;
 	uint32_t i;
 
-	/* A fault shows again in the burst that gives it to the guest. */
-	(void)nmx_ring_fetch_posted(slots, n);
-	n = RTE_MIN(n, nmx_ring_count_ready(slots));
+	n = RTE_MIN(n, nmx_ring_count_ready(&slots));
 	for (i = 0; i < n; i++) {
-		ret_buffers[i].start = find_room(ring, &view, nmx_ring_get_ready(slots, 0), room);
-		if (unlikely(ret_buffers[i].start == NULL))
+		ret_loans[i].slot = *nmx_ring_get_ready(&slots, i);
+		ret_starts[i] = find_room(ring, view, &ret_loans[i].slot, room);
+		if (unlikely(ret_starts[i] == NULL))
 			break;
-		ret_buffers[i].slot = nmx_ring_lend(slots);
 	}
+	nmx_ring_lend(&ring->slots, i);
+	return i;
+}
+
+/** Buffers that are fetched for it. A fault shows again in the burst that gives frames. */
+static inline uint32_t
+lend_fresh(struct guest_ring *ring, const struct nmx_mem_view **view, uint32_t room,
+	uint8_t **ret_starts, struct nmx_rxmap_loan *ret_loans, uint32_t n)
+{
+	struct nmx_ring_host slots = ring->slots;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		if (!nmx_ring_fetch_lent(&slots, &ret_loans[i].slot))
+			break;
+		ret_starts[i] = find_room(ring, view, &ret_loans[i].slot, room);
+		if (unlikely(ret_starts[i] == NULL)) {
+			nmx_ring_take_back(&slots, &ret_loans[i].slot);
+			break;
+		}
+	}
+	ring->slots = slots;
+	return i;
+}
+
+static inline uint32_t
+lend_some(struct guest_ring *ring, uint32_t room, uint8_t **ret_starts,
+	struct nmx_rxmap_loan *ret_loans, uint32_t n)
+{
+	const struct nmx_mem_view *view = nmx_mem_get_view(ring->mem);
+	uint32_t i = 0;
+
+	if (nmx_ring_count_ready(&ring->slots) > 0)
+		i = lend_ready(ring, &view, room, ret_starts, ret_loans, n);
+	if (likely(i < n && nmx_ring_count_ready(&ring->slots) == 0))
+		i += lend_fresh(ring, &view, room, ret_starts + i, ret_loans + i, n - i);
 	return i;
 }
 
@@ -87,7 +122,8 @@ show_loans(struct guest_ring *ring)
 }
 
 static uint32_t
-lend(void *context, uint32_t room, struct nmx_rxmap_buffer *ret_buffers, uint32_t n)
+lend(void *context, uint32_t room, uint8_t **ret_starts, struct nmx_rxmap_loan *ret_loans,
+	uint32_t n)
 {
 	struct nmx_to_guest *queue = context;
 	struct guest_ring *ring;
@@ -97,7 +133,7 @@ lend(void *context, uint32_t room, struct nmx_rxmap_buffer *ret_buffers, uint32_
 	ring = atomic_load_explicit(&queue->active, memory_order_acquire);
 	if (likely(ring != NULL && atomic_load_explicit(&queue->lends, memory_order_relaxed) &&
 		    !atomic_load_explicit(&queue->port->lends_nothing, memory_order_relaxed))) {
-		n_lent = lend_ready(ring, room, ret_buffers, n);
+		n_lent = lend_some(ring, room, ret_starts, ret_loans, n);
 		queue->lender = ring;
 		show_loans(ring);
 	}

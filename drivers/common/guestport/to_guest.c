@@ -341,25 +341,41 @@ answer_slots(struct burst *burst)
 }
 
 /**
- * One chunk.
+ * The frames in front that are in their buffers, in the order in which these were lent: what there
+ * is to do if the uplink's frames come from its NIC and go nowhere else.
  *
- * @param consume  constant: free what is dealt with
- * @param lends    constant: the queue lends to burst->map
- * @return frames dealt with; fewer than n: the burst is over
+ * @return how many
  */
-static inline __rte_always_inline uint16_t
-send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume,
-	const bool lends)
+static inline uint32_t
+answer_in_place(struct burst *burst, struct rte_mbuf **mbufs, uint32_t n)
 {
-	struct rte_mbuf *rest[BURST_MAX];
-	struct plan plan;
-	uint16_t i, n_rest = 0;
+	struct nmx_ring_host slots = burst->ring->slots;
+	uint32_t answers[BURST_MAX];
 
-	if (lends) {
-		nmx_rxmap_lock(burst->map);
-		nmx_rxmap_sweep(burst->map);
-		burst->has_loans = burst->queue->lender == burst->ring;
+	if (unlikely(!burst->has_loans))
+		return 0;
+	n = nmx_rxmap_count_in_place(
+		burst->map, mbufs, n, VDPDK_FRAME_BYTES_MIN, burst->bytes_max, answers);
+	for (uint32_t i = n; i-- > 0;) {
+		burst->bytes += answers[i] & UINT16_MAX;
+		nmx_ring_complete_slot_w0(&slots, i, 0, answers[i]);
 	}
+	nmx_rxmap_finish_loans(burst->map, mbufs, n);
+	burst->ring->slots.comp += n;
+	burst->ring->slots.lent -= n;
+	burst->frames += n;
+	burst->mapped += n;
+	return n;
+}
+
+/** One frame after the other. @return frames dealt with; `rest` are those to be freed, if lends */
+static inline __rte_always_inline uint16_t
+send_frames(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, struct rte_mbuf **rest,
+	uint16_t *n_rest, const bool consume, const bool lends)
+{
+	struct plan plan;
+	uint16_t i;
+
 	plan.n = 0;
 	burst->fault = nmx_ring_fetch_posted(&burst->ring->slots, n);
 	for (i = 0; i < n; i++) {
@@ -373,20 +389,46 @@ send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool 
 			burst->bytes += bytes;
 		}
 		if (lends && consume && fate != MAPPED)
-			rest[n_rest++] = mbufs[i];
+			rest[(*n_rest)++] = mbufs[i];
 	}
 	copy_planned(&plan);
 	answer_slots(burst);
-	if (lends) {
-		/* What was lent and is back comes before its number; pairs with
-		 * nmx_guestport_is_lent(). */
-		atomic_store_explicit(
-			&burst->ring->out, burst->ring->slots.lent, memory_order_release);
-		nmx_rxmap_unlock(burst->map);
-	}
-	if (consume)
-		nmx_dpdk_free_mbufs(lends ? rest : mbufs, lends ? n_rest : i, true);
 	return i;
+}
+
+/**
+ * One chunk.
+ *
+ * @param consume  constant: free what is dealt with
+ * @param lends    constant: the queue lends to burst->map
+ * @return frames dealt with; fewer than n: the burst is over
+ */
+static inline __rte_always_inline uint16_t
+send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume,
+	const bool lends)
+{
+	struct rte_mbuf *rest[BURST_MAX];
+	uint16_t n_rest = 0, done = 0;
+
+	if (!lends) {
+		done = send_frames(burst, mbufs, n, rest, &n_rest, consume, false);
+		if (consume)
+			nmx_dpdk_free_mbufs(mbufs, done, true);
+		return done;
+	}
+	nmx_rxmap_lock(burst->map);
+	nmx_rxmap_sweep(burst->map);
+	burst->has_loans = burst->queue->lender == burst->ring;
+	if (consume)
+		done = (uint16_t)answer_in_place(burst, mbufs, n);
+	if (unlikely(done < n))
+		done += send_frames(burst, mbufs + done, n - done, rest, &n_rest, consume, true);
+	/* What was lent and is back comes before its number; pairs with nmx_guestport_is_lent(). */
+	atomic_store_explicit(&burst->ring->out, burst->ring->slots.lent, memory_order_release);
+	nmx_rxmap_unlock(burst->map);
+	if (consume)
+		nmx_dpdk_free_mbufs(rest, n_rest, true);
+	return done;
 }
 
 /** Signal the guest, or leave it to the control thread if its budget is used. */

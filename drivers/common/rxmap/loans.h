@@ -49,25 +49,25 @@
 /** Buffers lent in one call. */
 #define NMX_RXMAP_LEND_MAX 64
 
-/** A buffer to lend. */
-struct nmx_rxmap_buffer {
-	uint8_t *start; /* where the NIC may write; RTE_PKTMBUF_HEADROOM in front are the guest's,
-			   too */
+struct nmx_rxmap_loan {
+	struct rte_mbuf *shell;
 	struct nmx_ring_slot slot;
 };
 
 /** Where buffers come from. All with `busy` held. */
 struct nmx_rxmap_lender {
-	/** Lend at most n, at most NMX_RXMAP_LEND_MAX. @param room  bytes that each must have */
-	uint32_t (*lend)(
-		void *context, uint32_t room, struct nmx_rxmap_buffer *ret_buffers, uint32_t n);
+	/**
+	 * Lend at most n buffers, at most NMX_RXMAP_LEND_MAX.
+	 *
+	 * @param room        bytes that each must have
+	 * @param ret_starts  where the NIC may write; RTE_PKTMBUF_HEADROOM in front are the
+	 *                    guest's, too
+	 * @param ret_loans   get the descriptors
+	 */
+	uint32_t (*lend)(void *context, uint32_t room, uint8_t **ret_starts,
+		struct nmx_rxmap_loan *ret_loans, uint32_t n);
 	/** A lent buffer comes back empty. */
 	void (*take_back)(void *context, const struct nmx_ring_slot *slot);
-};
-
-struct nmx_rxmap_loan {
-	struct rte_mbuf *shell;
-	struct nmx_ring_slot slot;
 };
 
 struct nmx_rxmap {
@@ -200,6 +200,55 @@ nmx_rxmap_finish_loan(struct nmx_rxmap *map)
 		atomic_store_explicit(&nmx_rxmap_get_private(shell)->shown, NMX_RXMAP_HIDDEN,
 			memory_order_relaxed);
 	map->free[map->n_free++] = shell;
+}
+
+/**
+ * How many of these frames are to be answered where they lie, in the order in which their buffers
+ * were lent: those in front of the first other one. Context: `busy` held.
+ *
+ * @param bytes_max   of a frame; its least are bytes_min
+ * @param ret_answers the first word of each descriptor's answer but for its flags: length and id
+ */
+static inline uint32_t
+nmx_rxmap_count_in_place(const struct nmx_rxmap *map, struct rte_mbuf *const *mbufs, uint32_t n,
+	uint32_t bytes_min, uint32_t bytes_max, uint32_t *ret_answers)
+{
+	const uint64_t rearm = map->rearm;
+	uint32_t i;
+
+	n = RTE_MIN(n, map->next - map->oldest);
+	for (i = 0; i < n; i++) {
+		const struct nmx_rxmap_loan *loan = &map->loans[(map->oldest + i) & map->loan_mask];
+		struct rte_mbuf *mbuf = mbufs[i];
+		uint64_t found;
+
+		memcpy(&found, &mbuf->rearm_data, sizeof(found));
+		if (unlikely(loan->shell != mbuf || (found & RTE_LEN2MASK(48, uint64_t)) != rearm ||
+			     mbuf->pkt_len != mbuf->data_len ||
+			     mbuf->pkt_len - bytes_min > bytes_max - bytes_min))
+			break;
+		if (map->shown &&
+			rte_mbuf_ext_refcnt_read(&nmx_rxmap_get_private(mbuf)->information) != 1)
+			break;
+		ret_answers[i] = mbuf->data_len | (uint32_t)loan->slot.id << 16;
+	}
+	return i;
+}
+
+/** The frames of the n oldest loans are answered: their shells are free. Context: `busy` held. */
+static inline void
+nmx_rxmap_finish_loans(struct nmx_rxmap *map, struct rte_mbuf *const *shells, uint32_t n)
+{
+	struct rte_mbuf **free = map->free + map->n_free;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (map->shown)
+			atomic_store_explicit(&nmx_rxmap_get_private(shells[i])->shown,
+				NMX_RXMAP_HIDDEN, memory_order_relaxed);
+		free[i] = shells[i];
+	}
+	map->n_free += n;
+	map->oldest += n;
 }
 
 /** Loans that aren't finished. Context: `busy` held. */

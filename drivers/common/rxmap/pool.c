@@ -201,41 +201,86 @@ send_home(const struct nmx_rxmap *map, struct rte_mbuf *shell)
 	shell->ol_flags = 0;
 }
 
+/** Point a shell at a buffer of the lender's. */
 static inline void
-send_away(struct nmx_rxmap *map, struct rte_mbuf *shell, const struct nmx_rxmap_buffer *buffer)
+send_away(struct rte_mbuf *shell, uint8_t *start)
 {
-	struct nmx_rxmap_loan *loan = get_place(map, map->next++);
-
-	shell->buf_addr = buffer->start - RTE_PKTMBUF_HEADROOM;
+	shell->buf_addr = start - RTE_PKTMBUF_HEADROOM;
 	rte_mbuf_iova_set(shell, (uintptr_t)shell->buf_addr);
-	if (map->shown) {
-		shell->buf_len = map->room + RTE_PKTMBUF_HEADROOM;
-		shell->ol_flags = 0;
+}
+
+/** What nmx_rxmap_show() changed. */
+static inline void
+undo_show(const struct nmx_rxmap *map, struct rte_mbuf *shell)
+{
+	shell->buf_len = map->room + RTE_PKTMBUF_HEADROOM;
+	shell->ol_flags = 0;
+}
+
+/** @param shown  constant: map->shown */
+static inline __rte_always_inline void
+send_all_away(struct nmx_rxmap *map, struct rte_mbuf **shells, uint8_t *const *starts, uint32_t n,
+	const bool shown)
+{
+	struct nmx_rxmap_loan *loans = get_place(map, map->next);
+	struct rte_mbuf **free = map->free + map->n_free;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct rte_mbuf *shell = *--free;
+
+		send_away(shell, starts[i]);
+		if (shown)
+			undo_show(map, shell);
+		loans[i].shell = shell;
+		shells[i] = shell;
 	}
-	loan->shell = shell;
-	loan->slot = buffer->slot;
+	map->n_free -= n;
+	map->next += n;
+}
+
+/**
+ * Take shells with buffers of the lender's.
+ *
+ * @param n  at most NMX_RXMAP_LEND_MAX; there are as many shells
+ * @return how many there were buffers for
+ */
+static inline uint32_t
+take_lent(struct nmx_rxmap *map, struct rte_mbuf **shells, uint32_t n)
+{
+	uint8_t *starts[NMX_RXMAP_LEND_MAX];
+	/* In one piece, up to the end of the FIFO. */
+	uint32_t whole = map->loan_mask + 1 - (map->next & map->loan_mask);
+
+	n = map->lender->lend(map->lender_context, map->room, starts, get_place(map, map->next),
+		RTE_MIN(n, whole));
+	if (map->shown)
+		send_all_away(map, shells, starts, n, true);
+	else
+		send_all_away(map, shells, starts, n, false);
+	return n;
 }
 
 /** Take n shells, at most NMX_RXMAP_LEND_MAX; there are as many. */
 static inline void
-take_shells(struct nmx_rxmap *map, void **objects, uint32_t n)
+take_shells(struct nmx_rxmap *map, struct rte_mbuf **shells, uint32_t n)
 {
-	struct nmx_rxmap_buffer buffers[NMX_RXMAP_LEND_MAX];
-	uint32_t n_lent = 0;
+	uint32_t n_lent = 0, more;
 
-	if (map->lender != NULL && nmx_rxmap_may_lend(map))
-		n_lent = map->lender->lend(map->lender_context, map->room, buffers, n);
-	for (uint32_t i = 0; i < n; i++) {
-		struct rte_mbuf *shell = map->free[--map->n_free];
-
-		if (likely(i < n_lent))
-			send_away(map, shell, &buffers[i]);
-		else if (nmx_rxmap_is_away(shell))
-			send_home(map, shell);
-		objects[i] = shell;
+	if (map->lender != NULL && nmx_rxmap_may_lend(map)) {
+		n_lent = take_lent(map, shells, n);
+		/* Perhaps it was only the end of the FIFO. */
+		if (unlikely(n_lent < n && (map->next & map->loan_mask) == 0)) {
+			more = take_lent(map, shells + n_lent, n - n_lent);
+			n_lent += more;
+		}
 	}
 	map->counters.lent += n_lent;
 	map->counters.own += n - n_lent;
+	for (uint32_t i = n_lent; i < n; i++) {
+		shells[i] = map->free[--map->n_free];
+		if (nmx_rxmap_is_away(shells[i]))
+			send_home(map, shells[i]);
+	}
 }
 
 /* --- Operations --- */
@@ -290,7 +335,7 @@ dequeue(struct rte_mempool *pool, void **objects, unsigned int n)
 	while (n > 0) {
 		uint32_t chunk = RTE_MIN(n, (uint32_t)NMX_RXMAP_LEND_MAX);
 
-		take_shells(map, objects, chunk);
+		take_shells(map, (struct rte_mbuf **)objects, chunk);
 		objects += chunk;
 		n -= chunk;
 	}

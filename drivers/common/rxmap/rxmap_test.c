@@ -32,15 +32,15 @@ static struct nmx_rxmap_recaller *recaller;
 static struct rte_mbuf *mbufs[N_SHELLS];
 
 static uint32_t
-lend(void *context, uint32_t room, struct nmx_rxmap_buffer *buffers, uint32_t n)
+lend(void *context, uint32_t room, uint8_t **starts, struct nmx_rxmap_loan *loans, uint32_t n)
 {
 	struct lender *l = context;
 
 	assert_int_equal(room, ROOM);
 	n = RTE_MIN(n, l->n);
 	for (uint32_t i = 0; i < n; i++) {
-		buffers[i].slot = l->slots[--l->n];
-		buffers[i].start = l->memory[buffers[i].slot.id] + RTE_PKTMBUF_HEADROOM;
+		loans[i].slot = l->slots[--l->n];
+		starts[i] = l->memory[loans[i].slot.id] + RTE_PKTMBUF_HEADROOM;
 	}
 	return n;
 }
