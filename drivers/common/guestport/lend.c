@@ -222,6 +222,13 @@ give_up_loans(struct nmx_guestport *port)
 static void
 recall_queue(struct nmx_to_guest *queue, uint64_t now_ns)
 {
+	struct nmx_rxmap *map = atomic_load(&queue->map);
+
+	/* What was put aside may be all that is missed, and the program poll no more. */
+	if (nmx_rxmap_try_lock(map)) {
+		nmx_rxmap_sweep(map);
+		nmx_rxmap_unlock(map);
+	}
 	if (queue->missed_ns == 0) {
 		queue->missed_ns = now_ns;
 		queue->recall_ns = now_ns + RECALL_AFTER_NS;
@@ -229,7 +236,7 @@ recall_queue(struct nmx_to_guest *queue, uint64_t now_ns)
 	if (now_ns < queue->recall_ns)
 		return;
 	queue->recall_ns = now_ns + RECALL_AGAIN_NS;
-	nmx_rxmap_recall(atomic_load(&queue->map));
+	nmx_rxmap_recall(map);
 }
 
 bool

@@ -250,6 +250,59 @@ a_frame_that_was_changed_is_not_answered(void **unused)
 	tear_down();
 }
 
+/** Frames in front that are in place, of 60 bytes if nothing else was done to them. */
+static uint32_t
+count_in_place(uint32_t n, uint32_t *answers)
+{
+	uint32_t found;
+
+	nmx_rxmap_lock(map);
+	found = nmx_rxmap_count_in_place(map, mbufs, n, 14, 100, answers);
+	nmx_rxmap_unlock(map);
+	return found;
+}
+
+static void
+a_run_in_place_ends_at_the_first_other_frame(void **unused)
+{
+	uint32_t answers[8];
+
+	(void)unused;
+	for (int shown = 0; shown <= 1; shown++) {
+		set_up(8, shown != 0);
+		take(8);
+		for (uint32_t i = 0; i < 8; i++)
+			rte_pktmbuf_append(mbufs[i], 60);
+		if (shown)
+			nmx_rxmap_show(map, mbufs, 8);
+		assert_int_equal(count_in_place(8, answers), 8);
+		for (uint32_t i = 0; i < 8; i++)
+			assert_int_equal(answers[i], 60 | i << 16);
+		/* Too long, too short, of two minds, of several segments, not alone; another one.
+		 */
+		rte_pktmbuf_append(mbufs[7], 41);
+		assert_int_equal(count_in_place(8, answers), 7);
+		rte_pktmbuf_trim(mbufs[6], 47);
+		assert_int_equal(count_in_place(8, answers), 6);
+		mbufs[5]->pkt_len = 61;
+		assert_int_equal(count_in_place(8, answers), 5);
+		mbufs[4]->nb_segs = 2;
+		assert_int_equal(count_in_place(8, answers), 4);
+		mbufs[4]->nb_segs = 1;
+		rte_mbuf_refcnt_set(mbufs[3], 2);
+		assert_int_equal(count_in_place(8, answers), 3);
+		rte_mbuf_refcnt_set(mbufs[3], 1);
+		RTE_SWAP(mbufs[2], mbufs[1]);
+		assert_int_equal(count_in_place(8, answers), 1);
+		nmx_rxmap_lock(map);
+		nmx_rxmap_finish_loans(map, mbufs, 1);
+		nmx_rxmap_unlock(map);
+		rte_pktmbuf_free_bulk(mbufs + 1, 7);
+		assert_int_equal(bank.n, 7);
+		tear_down();
+	}
+}
+
 /* --- Frames that any program may have --- */
 
 static void
@@ -351,6 +404,7 @@ main(void)
 		cmocka_unit_test(freed_buffers_go_back_wherever_they_stand),
 		cmocka_unit_test(what_idle_drivers_take_and_free_stays_in_order),
 		cmocka_unit_test(a_frame_that_was_changed_is_not_answered),
+		cmocka_unit_test(a_run_in_place_ends_at_the_first_other_frame),
 		cmocka_unit_test(a_shown_frame_is_external_and_answered),
 		cmocka_unit_test(a_clone_keeps_the_buffer),
 		cmocka_unit_test(what_is_freed_inside_a_burst_is_put_aside),
