@@ -202,6 +202,26 @@ read_number(struct reader *reader, const json_t *value, uint64_t min, uint64_t m
 	return 0;
 }
 
+static int
+read_boolean(struct reader *reader, const json_t *value, bool *into)
+{
+	if (!json_is_boolean(value))
+		return complain(reader, "is neither true nor false; correct it");
+	*into = json_is_true(value);
+	return 0;
+}
+
+/** A word of which there is only one, so far. @param what  it is, for a complaint */
+static int
+read_only_word(struct reader *reader, const json_t *value, const char *word, const char *what)
+{
+	const char *text = json_string_value(value);
+
+	if (text == NULL || strcmp(text, word) != 0)
+		return complain(reader, "is no %s; write \"%s\"", what, word);
+	return 0;
+}
+
 /** Defines read_FIELD(): a number of the structure. */
 #define NUMBER_READER(function, type, structure, field, min, max)                   \
 	static int function(struct reader *reader, const json_t *value, void *into) \
@@ -224,10 +244,11 @@ NUMBER_READER(read_signals, uint32_t, nmx_mux_guest_config, signals_max, 1, 1000
 static int
 read_interrupts(struct reader *reader, const json_t *value, void *into)
 {
-	if (!json_is_boolean(value))
-		return complain(reader, "is neither true nor false; correct it");
-	((struct nmx_mux_guest_config *)into)->without_vectors = json_is_false(value);
-	return 0;
+	bool wanted = true;
+	int ret = read_boolean(reader, value, &wanted);
+
+	((struct nmx_mux_guest_config *)into)->without_vectors = !wanted;
+	return ret;
 }
 
 /** Numbers of mapped queues; whether there are so many is looked at behind all. */
@@ -258,10 +279,7 @@ read_uplink_queues(struct reader *reader, const json_t *value, void *into)
 static int
 read_verify(struct reader *reader, const json_t *value, void *into)
 {
-	if (!json_is_boolean(value))
-		return complain(reader, "is neither true nor false; correct it");
-	((struct nmx_mux_guest_config *)into)->verify = json_is_true(value);
-	return 0;
+	return read_boolean(reader, value, &((struct nmx_mux_guest_config *)into)->verify);
 }
 
 static int
@@ -273,12 +291,8 @@ read_guest_name(struct reader *reader, const json_t *value, void *into)
 static int
 read_type(struct reader *reader, const json_t *value, void *into)
 {
-	const char *type = json_string_value(value);
-
 	(void)into;
-	if (type == NULL || strcmp(type, "vdpdk") != 0)
-		return complain(reader, "is no type of guest; write \"vdpdk\"");
-	return 0;
+	return read_only_word(reader, value, "vdpdk", "type of guest");
 }
 
 static int
@@ -466,12 +480,8 @@ NUMBER_READER(read_mapped_ring, uint16_t, nmx_mux_uplink_config, mapped_ring, 32
 static int
 read_steering(struct reader *reader, const json_t *value, void *into)
 {
-	const char *steering = json_string_value(value);
-
 	(void)into;
-	if (steering == NULL || strcmp(steering, "static") != 0)
-		return complain(reader, "is no way of steering; write \"static\", or leave it out");
-	return 0;
+	return read_only_word(reader, value, "static", "way of steering");
 }
 
 static int

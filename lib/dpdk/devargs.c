@@ -7,6 +7,18 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+int
+nmx_dpdk_keep_text(const char *key, const char *value, void *into)
+{
+	char **text = into;
+
+	(void)key;
+	free(*text);
+	*text = strdup(value == NULL ? "" : value);
+	return *text == NULL ? -ENOMEM : 0;
+}
 
 static unsigned int
 get_unit_log2(char unit)

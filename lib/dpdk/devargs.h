@@ -11,6 +11,14 @@
 
 #include <rte_ether.h>
 
+/**
+ * For rte_kvargs_process(): keep a value as it is.
+ *
+ * @param into  char **, freed before; the caller's to free(). "" without a value
+ * @return 0; -ENOMEM
+ */
+int nmx_dpdk_keep_text(const char *key, const char *value, void *into);
+
 /** A whole number, decimal or 0x..., with an optional unit K, M or G (powers of 1024). */
 int nmx_dpdk_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_number);
 

@@ -47,6 +47,26 @@ nmx_dpdk_begin_probe(
 }
 
 int
+nmx_dpdk_end_probe(struct rte_eth_dev *dev, nmx_dpdk_init_port *init, void *context, int logtype,
+	const char *driver)
+{
+	int ret;
+
+	if (dev == NULL) {
+		rte_log(RTE_LOG_ERR, logtype,
+			"%s: no room for another port; this DPDK has %u, or no memory for one\n",
+			driver, RTE_MAX_ETHPORTS);
+		return -ENOSPC;
+	}
+	ret = init(dev, context);
+	if (ret != 0)
+		rte_eth_dev_release_port(dev);
+	else
+		rte_eth_dev_probing_finish(dev);
+	return ret;
+}
+
+int
 nmx_dpdk_close_view(struct rte_eth_dev *dev)
 {
 	(void)dev;

@@ -27,6 +27,18 @@
 int nmx_dpdk_begin_probe(
 	struct rte_device *device, const struct eth_dev_ops *view, int logtype, const char *driver);
 
+/** What fills in an allocated port. @return 0; -errno after one logged sentence */
+typedef int nmx_dpdk_init_port(struct rte_eth_dev *dev, void *context);
+
+/**
+ * What a driver's probe() ends with: the port is filled in and shown, or released.
+ *
+ * @param dev      just allocated; NULL: there was no room, which is logged
+ * @return 0; -ENOSPC; what `init` returns
+ */
+int nmx_dpdk_end_probe(struct rte_eth_dev *dev, nmx_dpdk_init_port *init, void *context,
+	int logtype, const char *driver);
+
 /** Operations of every view: there is nothing to free, and the primary keeps the link. */
 int nmx_dpdk_close_view(struct rte_eth_dev *dev);
 int nmx_dpdk_keep_link(struct rte_eth_dev *dev, int wait);

@@ -100,12 +100,9 @@ log_hang(struct nmx_guestport *port)
 	port->told_period = port->period;
 	if (i == port->grace.n && nmx_guestport_has_loans(port))
 		PORT_LOG(port, ERR,
-			"buffers of the guest's that were lent have been out for %u ms or longer: "
-			"the "
-			"guest is answered without them, and their memory is taken from who has "
-			"them; "
-			"see which program holds frames, or whether the uplink's queue can be "
-			"stopped",
+			"buffers that were lent of the guest's have been out for %u ms: it is "
+			"answered without them, and their memory is taken from who has them; see "
+			"which program holds frames, or whether the uplink's queue can be stopped",
 			(unsigned int)(port->parked_ns / NMX_NS_PER_MS));
 	if (i == port->grace.n)
 		return;

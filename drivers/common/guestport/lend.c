@@ -16,7 +16,8 @@
  * holds the frame. So what takes memory away from a guest's queue waits for a grace period, in
  * which lending ends, and then for the loans: the ring counts them (`out`). A NIC gives back what
  * it holds when frames come, or when its queue is stopped; if a moment passes without that, the
- * map's owner is asked to do so.
+ * map's recaller stops it. A guest can make that happen, to a queue of its own; not often, since
+ * the NIC is everybody's.
  *
  * Some never give back: a driver whose queue can't be stopped, or says that it is. Then the loans
  * are given up: all the guest's memory is revoked and zeroes stay in its former place for ever
@@ -34,9 +35,10 @@
 #include "lib/base/clock.h"
 #include "port.h"
 
-/** How long loans are waited for before the uplink is asked for them, and between two requests. */
+/** How long loans are waited for before the uplink is asked for them. */
 #define RECALL_AFTER_NS (5 * NMX_NS_PER_MS)
-#define RECALL_AGAIN_NS NMX_NS_PER_S
+/** How long the uplink is let alone after that. */
+#define RECALL_PAUSE_NS (100 * NMX_NS_PER_MS)
 /** How long they are missed before they are given up. */
 #define GIVE_UP_NS (3 * NMX_NS_PER_S)
 /** How long nmx_guestport_lend_to() and its opposite wait for bursts and loans. */
@@ -114,13 +116,6 @@ lend_some(struct guest_ring *ring, uint32_t room, uint8_t **ret_starts,
 	return i;
 }
 
-/** What is lent comes before its number; pairs with nmx_guestport_has_loans(). */
-static inline void
-show_loans(struct guest_ring *ring)
-{
-	atomic_store_explicit(&ring->out, ring->slots.lent, memory_order_release);
-}
-
 static uint32_t
 lend(void *context, uint32_t room, uint8_t **ret_starts, struct nmx_rxmap_loan *ret_loans,
 	uint32_t n)
@@ -135,7 +130,7 @@ lend(void *context, uint32_t room, uint8_t **ret_starts, struct nmx_rxmap_loan *
 		    !atomic_load_explicit(&queue->port->lends_nothing, memory_order_relaxed))) {
 		n_lent = lend_some(ring, room, ret_starts, ret_loans, n);
 		queue->lender = ring;
-		show_loans(ring);
+		nmx_guestport_show_loans(ring);
 	}
 	nmx_base_leave_bracket(&queue->lend_bracket);
 	return n_lent;
@@ -148,7 +143,7 @@ take_back(void *context, const struct nmx_ring_slot *slot)
 
 	/* It isn't freed before the last loan is back. */
 	nmx_ring_take_back(&queue->lender->slots, slot);
-	show_loans(queue->lender);
+	nmx_guestport_show_loans(queue->lender);
 }
 
 static const struct nmx_rxmap_lender lender = {
@@ -207,11 +202,8 @@ give_up_loans(struct nmx_guestport *port)
 		if (queue->ring == NULL || !nmx_guestport_is_lent(queue->ring))
 			continue;
 		PORT_LOG(port, ERR,
-			"the uplink below the guest's Rx queue %u keeps %u buffers and doesn't "
-			"give "
-			"them back: their memory was taken away, and the queue gets copies from "
-			"now "
-			"on",
+			"the uplink below the guest's Rx queue %u keeps %u buffers for ever: their "
+			"memory was taken away, and the queue gets copies from now on",
 			i, (unsigned int)atomic_load(&queue->ring->out));
 		queue->ring->given_up = true;
 		atomic_store(&queue->lends, false);
@@ -231,11 +223,11 @@ recall_queue(struct nmx_to_guest *queue, uint64_t now_ns)
 	}
 	if (queue->missed_ns == 0) {
 		queue->missed_ns = now_ns;
-		queue->recall_ns = now_ns + RECALL_AFTER_NS;
+		queue->recall_ns = RTE_MAX(queue->recall_ns, now_ns + RECALL_AFTER_NS);
 	}
 	if (now_ns < queue->recall_ns)
 		return;
-	queue->recall_ns = now_ns + RECALL_AGAIN_NS;
+	queue->recall_ns = now_ns + RECALL_PAUSE_NS;
 	nmx_rxmap_recall(map);
 }
 
@@ -310,14 +302,14 @@ begin_relation(struct nmx_to_guest *queue, struct nmx_rxmap *map)
 {
 	int ret;
 
-	if (map->lender != NULL && map->lender_context == queue)
-		return 0;
-	if (map->lender != NULL || atomic_load(&queue->map) != NULL)
-		return -EEXIST;
+	if (map->lender_context != NULL || atomic_load(&queue->map) != NULL)
+		return map->lender_context == queue ? 0 : -EEXIST;
+	/* From now on the map mustn't go without end_relation(), whatever becomes of the rest. */
+	map->lender_context = queue;
 	atomic_store(&queue->map, map);
 	ret = wait_for(queue->port, NULL);
 	if (ret != 0)
-		return ret; /* harmless: its bursts take a lock that nobody else takes */
+		return ret;
 	ret = set_lender(map, &lender, queue);
 	atomic_store(&queue->lends, ret == 0);
 	return ret;

@@ -110,7 +110,7 @@ struct nmx_to_guest {
 	struct guest_ring *ring __rte_cache_aligned; /* NULL: the guest hasn't started it */
 	struct nmx_to_guest_counters guest_base;     /* the guest's statistics count from here */
 	uint64_t missed_ns; /* since when something waits for what is lent; 0: nothing does */
-	uint64_t recall_ns; /* when it is asked for */
+	uint64_t recall_ns; /* when it is asked for; not before, even if it is another time */
 } __rte_cache_aligned;
 
 struct nmx_from_guest {
@@ -235,7 +235,14 @@ uint64_t nmx_guestport_get_deadline_ns(const struct nmx_guestport *port);
 /** Serve a client whose deadline is over. */
 void nmx_guestport_meet_deadline(struct nmx_guestport *port, uint64_t now_ns);
 
-/* lend.c: buffers that are lent to a map. Control. */
+/* lend.c: buffers that are lent to a map. Control, but for what is said. */
+
+/** Data thread: what was lent, or has come back, comes before its number; pairs with the next. */
+static inline void
+nmx_guestport_show_loans(struct guest_ring *ring)
+{
+	atomic_store_explicit(&ring->out, ring->slots.lent, memory_order_release);
+}
 
 /** True if something that the ring lent isn't back. */
 bool nmx_guestport_is_lent(const struct guest_ring *ring);

@@ -271,19 +271,20 @@ send_scattered(struct burst *burst, const struct rte_mbuf *mbuf)
 
 /* --- Chunks --- */
 
-/** Answer a frame that is in a buffer of the guest's already; false: it isn't. */
+/** Answer a frame that is in a buffer of the guest's already, out of turn; false: it isn't. */
 static inline bool
 answer_loan(struct burst *burst, struct rte_mbuf *mbuf)
 {
-	struct nmx_rxmap_loan *loan = NULL;
+	struct nmx_ring_slot slot;
+	uint32_t answer;
 
-	if (likely(burst->has_loans))
-		loan = nmx_rxmap_get_loan(burst->map, mbuf);
-	if (loan == NULL)
+	if (unlikely(!burst->has_loans) ||
+		!nmx_rxmap_is_in_place(
+			burst->map, mbuf, VDPDK_FRAME_BYTES_MIN, burst->bytes_max, &answer))
 		return false;
-	/* The buffer holds as much: it was lent for the mbuf's room. */
-	keep_answer(burst, 0, &loan->slot, mbuf->data_len, 0, true);
-	nmx_rxmap_finish_loan(burst->map);
+	slot.id = VDPDK_W1_ID(answer);
+	keep_answer(burst, 0, &slot, VDPDK_W1_LENGTH(answer), 0, true);
+	nmx_rxmap_finish_loans(burst->map, &mbuf, 1);
 	burst->ring->slots.lent--;
 	burst->used++;
 	burst->mapped++;
@@ -361,7 +362,7 @@ answer_in_place(struct burst *burst, struct rte_mbuf **mbufs, uint32_t n)
 		nmx_ring_complete_slot_w0(&slots, i, 0, answers[i]);
 	}
 	nmx_rxmap_finish_loans(burst->map, mbufs, n);
-	burst->ring->slots.comp += n;
+	nmx_ring_advance_comp(&burst->ring->slots, n);
 	burst->ring->slots.lent -= n;
 	burst->frames += n;
 	burst->mapped += n;
@@ -423,8 +424,7 @@ send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool 
 		done = (uint16_t)answer_in_place(burst, mbufs, n);
 	if (unlikely(done < n))
 		done += send_frames(burst, mbufs + done, n - done, rest, &n_rest, consume, true);
-	/* What was lent and is back comes before its number; pairs with nmx_guestport_is_lent(). */
-	atomic_store_explicit(&burst->ring->out, burst->ring->slots.lent, memory_order_release);
+	nmx_guestport_show_loans(burst->ring);
 	nmx_rxmap_unlock(burst->map);
 	if (consume)
 		nmx_dpdk_free_mbufs(rest, n_rest, true);

@@ -13,7 +13,7 @@
  *    |            enqueue (freed)         v                       v
  *    +<-----------------------------------+<----------------------+
  *    |                                                            |
- *    +<-------- nmx_rxmap_finish_loan(): its frame is answered ---+
+ *    +<------- nmx_rxmap_finish_loans(): its frame is answered ---+
  *
  * Each shell that is out with a lender's buffer has a *loan* {shell, copy of the descriptor}. Loans
  * stand in a FIFO: NICs give back in the order in which they took, so a frame's loan is the oldest
@@ -165,49 +165,27 @@ void nmx_rxmap_sweep(struct nmx_rxmap *map);
 /** Bring a shell's loan to the oldest place, wherever it is. @return false: it has none */
 bool nmx_rxmap_find_loan(struct nmx_rxmap *map, const struct rte_mbuf *shell);
 
-/**
- * The loan of a frame that is to be answered where it lies; NULL: it is to be copied, since it has
- * none, or isn't as the NIC left it, or somebody else refers to it. Context: `busy` held.
- */
-static inline struct nmx_rxmap_loan *
-nmx_rxmap_get_loan(struct nmx_rxmap *map, struct rte_mbuf *mbuf)
+/** A shell's own room. */
+static inline uint8_t *
+nmx_rxmap_get_home(struct rte_mbuf *shell)
 {
-	struct nmx_rxmap_loan *loan = &map->loans[map->oldest & map->loan_mask];
-	uint64_t rearm;
-
-	if (mbuf->pool != map->pool)
-		return NULL;
-	memcpy(&rearm, &mbuf->rearm_data, sizeof(rearm));
-	if (unlikely((rearm & RTE_LEN2MASK(48, uint64_t)) != map->rearm))
-		return NULL;
-	if (unlikely(map->oldest == map->next || loan->shell != mbuf)) {
-		if (!nmx_rxmap_find_loan(map, mbuf))
-			return NULL;
-		loan = &map->loans[map->oldest & map->loan_mask];
-	}
-	if (map->shown && rte_mbuf_ext_refcnt_read(&nmx_rxmap_get_private(mbuf)->information) != 1)
-		return NULL;
-	return loan;
+	return (uint8_t *)nmx_rxmap_get_private(shell) + sizeof(struct nmx_rxmap_private);
 }
 
-/** The oldest loan's frame is answered: its shell is free. Context: `busy` held. */
-static inline void
-nmx_rxmap_finish_loan(struct nmx_rxmap *map)
+/** True if a shell points at something other than its own room. */
+static inline bool
+nmx_rxmap_is_away(struct rte_mbuf *shell)
 {
-	struct rte_mbuf *shell = map->loans[map->oldest++ & map->loan_mask].shell;
-
-	if (map->shown)
-		atomic_store_explicit(&nmx_rxmap_get_private(shell)->shown, NMX_RXMAP_HIDDEN,
-			memory_order_relaxed);
-	map->free[map->n_free++] = shell;
+	return shell->buf_addr != nmx_rxmap_get_home(shell);
 }
 
 /**
  * How many of these frames are to be answered where they lie, in the order in which their buffers
- * were lent: those in front of the first other one. Context: `busy` held.
+ * were lent: those in front of the first that has another loan than is its turn, or none, that
+ * isn't as the NIC left it, or that somebody else refers to. Context: `busy` held.
  *
- * @param bytes_max   of a frame; its least are bytes_min
- * @param ret_answers the first word of each descriptor's answer but for its flags: length and id
+ * @param bytes_min, bytes_max  of a frame; a driver may have claimed more than there is room for
+ * @param ret_answers           n words: the low half of each descriptor's answer, length and id
  */
 static inline uint32_t
 nmx_rxmap_count_in_place(const struct nmx_rxmap *map, struct rte_mbuf *const *mbufs, uint32_t n,
@@ -216,6 +194,9 @@ nmx_rxmap_count_in_place(const struct nmx_rxmap *map, struct rte_mbuf *const *mb
 	const uint64_t rearm = map->rearm;
 	uint32_t i;
 
+	bytes_max = RTE_MIN(bytes_max, (uint32_t)map->room);
+	if (unlikely(bytes_max < bytes_min))
+		return 0;
 	n = RTE_MIN(n, map->next - map->oldest);
 	for (i = 0; i < n; i++) {
 		const struct nmx_rxmap_loan *loan = &map->loans[(map->oldest + i) & map->loan_mask];
@@ -233,6 +214,19 @@ nmx_rxmap_count_in_place(const struct nmx_rxmap *map, struct rte_mbuf *const *mb
 		ret_answers[i] = mbuf->data_len | (uint32_t)loan->slot.id << 16;
 	}
 	return i;
+}
+
+/**
+ * The same of one frame, whose turn it needn't be: true, and its loan is the oldest one. Context:
+ * `busy` held.
+ */
+static inline bool
+nmx_rxmap_is_in_place(struct nmx_rxmap *map, struct rte_mbuf *mbuf, uint32_t bytes_min,
+	uint32_t bytes_max, uint32_t *ret_answer)
+{
+	return mbuf->pool == map->pool && nmx_rxmap_is_away(mbuf) &&
+	       nmx_rxmap_find_loan(map, mbuf) &&
+	       nmx_rxmap_count_in_place(map, &mbuf, 1, bytes_min, bytes_max, ret_answer) == 1;
 }
 
 /** The frames of the n oldest loans are answered: their shells are free. Context: `busy` held. */

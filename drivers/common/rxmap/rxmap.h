@@ -81,10 +81,10 @@ void nmx_rxmap_destroy(struct nmx_rxmap *map);
 
 /**
  * Try what the uplink's queue does with its buffers; nothing is lent before that. Frames that come
- * meanwhile are lost, and so is what the driver may hold back for a stop.
+ * meanwhile are lost. Once tried, the verdict stands.
  *
- * Context: the port has just been started, no burst runs; the recaller's lock is held, or nothing
- * has been lent yet.
+ * Context: the port has just been started, no burst runs, and none of the map's mbufs was given to
+ * a program yet.
  */
 enum nmx_rxmap_verdict nmx_rxmap_try_uplink(struct nmx_rxmap *map);
 enum nmx_rxmap_verdict nmx_rxmap_get_verdict(const struct nmx_rxmap *map);

@@ -89,11 +89,13 @@ try_queue(struct nmx_rxmap *map)
 enum nmx_rxmap_verdict
 nmx_rxmap_try_uplink(struct nmx_rxmap *map)
 {
-	enum nmx_rxmap_verdict verdict;
+	enum nmx_rxmap_verdict verdict = nmx_rxmap_get_verdict(map);
 
-	atomic_store(&map->verdict, NMX_RXMAP_UNTRIED);
-	verdict = try_queue(map);
-	atomic_store(&map->verdict, verdict);
+	/* Later, mbufs may be out that a program has. */
+	if (verdict == NMX_RXMAP_UNTRIED) {
+		verdict = try_queue(map);
+		atomic_store(&map->verdict, verdict);
+	}
 	return verdict;
 }
 

@@ -22,17 +22,6 @@
 
 RTE_LOG_REGISTER(softflow_logtype, pmd.net.softflow, NOTICE);
 
-static int
-parse_lower(const char *key, const char *value, void *args)
-{
-	char **lower = &((struct softflow_args *)args)->lower;
-
-	(void)key;
-	free(*lower);
-	*lower = strdup(value == NULL ? "" : value);
-	return *lower == NULL ? -ENOMEM : 0;
-}
-
 /** Cut the part of *rest off that ends at ':' or at the end; NULL: there is none. */
 static const char *
 take_part(char **rest)
@@ -95,7 +84,7 @@ softflow_parse_args(const char *text, struct softflow_args *args)
 			"can't read \"%s\"; known are lower= and map=", text == NULL ? "" : text);
 		return -EINVAL;
 	}
-	if (rte_kvargs_process(list, ARG_LOWER, parse_lower, args) != 0 ||
+	if (rte_kvargs_process(list, ARG_LOWER, nmx_dpdk_keep_text, &args->lower) != 0 ||
 		rte_kvargs_process(list, ARG_MAP, parse_map, args) != 0)
 		ret = -EINVAL;
 	if (ret == 0 && (args->lower == NULL || args->lower[0] == '\0')) {
@@ -109,6 +98,19 @@ softflow_parse_args(const char *text, struct softflow_args *args)
 }
 
 static int
+init_port(struct rte_eth_dev *dev, void *vdev)
+{
+	struct softflow_args args;
+	int ret = softflow_parse_args(rte_vdev_device_args(vdev), &args);
+
+	if (ret != 0)
+		return ret;
+	ret = softflow_init_port(dev, &args);
+	free(args.lower);
+	return ret;
+}
+
+static int
 probe(struct rte_vdev_device *vdev)
 {
 	/* Its queues have their memory here: a secondary has nothing to look at. */
@@ -116,28 +118,12 @@ probe(struct rte_vdev_device *vdev)
 		.dev_close = nmx_dpdk_close_view,
 		.link_update = nmx_dpdk_keep_link,
 	};
-	struct softflow_args args;
-	struct rte_eth_dev *dev;
 	int ret = nmx_dpdk_begin_probe(&vdev->device, &view, softflow_logtype, "net_softflow");
 
 	if (ret != 0)
 		return RTE_MIN(ret, 0);
-	ret = softflow_parse_args(rte_vdev_device_args(vdev), &args);
-	if (ret != 0)
-		return ret;
-	dev = rte_eth_vdev_allocate(vdev, sizeof(struct softflow_port));
-	if (dev == NULL) {
-		SOFTFLOW_LOG(ERR, "no room for another port; this DPDK has %u", RTE_MAX_ETHPORTS);
-		free(args.lower);
-		return -ENOSPC;
-	}
-	ret = softflow_init_port(dev, &args);
-	free(args.lower);
-	if (ret != 0)
-		rte_eth_dev_release_port(dev);
-	else
-		rte_eth_dev_probing_finish(dev);
-	return ret;
+	return nmx_dpdk_end_probe(rte_eth_vdev_allocate(vdev, sizeof(struct softflow_port)),
+		init_port, vdev, softflow_logtype, "net_softflow");
 }
 
 static int

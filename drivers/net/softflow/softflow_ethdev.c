@@ -21,27 +21,18 @@ static struct eth_dev_ops base, operations;
 
 /* --- Bursts --- */
 
-/** @param mapped  constant */
-static inline __rte_always_inline uint16_t
-receive_burst(const struct softflow_rx_queue *queue, struct rte_mbuf **mbufs, uint16_t n,
-	const bool mapped)
+static uint16_t
+receive(void *context, struct rte_mbuf **mbufs, uint16_t n)
 {
-	if (mapped)
+	const struct softflow_rx_queue *queue = context;
+
+	if (queue->map != NULL)
 		n = nmx_rxmap_receive(queue->map, mbufs, n);
 	else
 		n = rte_eth_rx_burst(queue->lower, queue->index, mbufs, n);
 	for (uint16_t i = 0; i < n; i++)
 		mbufs[i]->port = queue->port_id;
 	return n;
-}
-
-static uint16_t
-receive(void *context, struct rte_mbuf **mbufs, uint16_t n)
-{
-	const struct softflow_rx_queue *queue = context;
-
-	return queue->map == NULL ? receive_burst(queue, mbufs, n, false)
-				  : receive_burst(queue, mbufs, n, true);
 }
 
 static uint16_t
@@ -117,27 +108,27 @@ stop(struct rte_eth_dev *dev)
 }
 
 static int
-start_rx_queue(struct rte_eth_dev *dev, uint16_t index)
+switch_rx_queue(struct rte_eth_dev *dev, uint16_t index, eth_queue_start_t how)
 {
 	struct softflow_port *port = get_port(dev);
 	int ret;
 
 	nmx_rxmap_lock_recaller(port->recaller);
-	ret = base.rx_queue_start(dev, index);
+	ret = how(dev, index);
 	nmx_rxmap_unlock_recaller(port->recaller);
 	return ret;
 }
 
 static int
+start_rx_queue(struct rte_eth_dev *dev, uint16_t index)
+{
+	return switch_rx_queue(dev, index, base.rx_queue_start);
+}
+
+static int
 stop_rx_queue(struct rte_eth_dev *dev, uint16_t index)
 {
-	struct softflow_port *port = get_port(dev);
-	int ret;
-
-	nmx_rxmap_lock_recaller(port->recaller);
-	ret = base.rx_queue_stop(dev, index);
-	nmx_rxmap_unlock_recaller(port->recaller);
-	return ret;
+	return switch_rx_queue(dev, index, base.rx_queue_stop);
 }
 
 /* --- The port --- */

@@ -14,17 +14,6 @@
 #include "vdpdk.h"
 
 static int
-parse_path(const char *key, const char *value, void *args)
-{
-	char **path = &((struct vdpdk_args *)args)->path;
-
-	(void)key;
-	free(*path);
-	*path = strdup(value == NULL ? "" : value);
-	return *path == NULL ? -ENOMEM : 0;
-}
-
-static int
 parse_queues(const char *key, const char *value, void *args)
 {
 	uint64_t n;
@@ -68,7 +57,7 @@ vdpdk_parse_args(const char *text, bool has_path, struct vdpdk_args *args)
 			has_path ? "path=, " : "");
 		return -EINVAL;
 	}
-	if (rte_kvargs_process(list, VDPDK_ARG_PATH, parse_path, args) != 0 ||
+	if (rte_kvargs_process(list, VDPDK_ARG_PATH, nmx_dpdk_keep_text, &args->path) != 0 ||
 		rte_kvargs_process(list, VDPDK_ARG_QUEUES, parse_queues, args) != 0 ||
 		rte_kvargs_process(list, VDPDK_ARG_MAC, parse_mac, args) != 0)
 		ret = -EINVAL;

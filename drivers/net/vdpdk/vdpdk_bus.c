@@ -4,9 +4,6 @@
 
 /** The plugin's faces to EAL's buses: a virtual device in a container, a PCI function in a VM. */
 
-#include <errno.h>
-#include <stdlib.h>
-
 #include <bus_pci_driver.h>
 #include <bus_vdev_driver.h>
 #include <ethdev_pci.h>
@@ -24,24 +21,28 @@ begin_probe(struct rte_device *device)
 	return nmx_dpdk_begin_probe(device, &vdpdk_view_operations, vdpdk_logtype, "net_vdpdk");
 }
 
-/** Fill in a port that was allocated, or is NULL. Takes the path of `args` over. */
-static int
-finish_port(
-	struct rte_eth_dev *dev, struct vdpdk_args *args, vdpdk_make_transport make, void *device)
-{
-	int ret;
+/** What a port is made of. */
+struct source {
+	const char *devargs; /* may be NULL */
+	bool in_container;
+	vdpdk_make_transport make;
+	void *device; /* for that */
+};
 
-	if (dev == NULL) {
-		VDPDK_LOG(ERR, "no room for another port; this DPDK has %u", RTE_MAX_ETHPORTS);
-		free(args->path);
-		return -ENOSPC;
-	}
-	ret = vdpdk_init_port(dev, args, make, device);
-	if (ret != 0)
-		rte_eth_dev_release_port(dev);
-	else
-		rte_eth_dev_probing_finish(dev);
-	return ret;
+static int
+init_port(struct rte_eth_dev *dev, void *context)
+{
+	const struct source *source = context;
+	struct vdpdk_args args;
+	int ret = vdpdk_parse_args(source->devargs, source->in_container, &args);
+
+	return ret == 0 ? vdpdk_init_port(dev, &args, source->make, source->device) : ret;
+}
+
+static int
+end_probe(struct rte_eth_dev *dev, struct source source)
+{
+	return nmx_dpdk_end_probe(dev, init_port, &source, vdpdk_logtype, "net_vdpdk");
 }
 
 /* --- Containers --- */
@@ -49,16 +50,16 @@ finish_port(
 static int
 probe_vdev(struct rte_vdev_device *vdev)
 {
-	struct vdpdk_args args;
+	const struct source source = {
+		.devargs = rte_vdev_device_args(vdev),
+		.in_container = true,
+		.make = vdpdk_create_container_transport,
+	};
 	int ret = begin_probe(&vdev->device);
 
 	if (ret != 0)
 		return RTE_MIN(ret, 0);
-	ret = vdpdk_parse_args(rte_vdev_device_args(vdev), true, &args);
-	if (ret != 0)
-		return ret;
-	return finish_port(rte_eth_vdev_allocate(vdev, sizeof(struct vdpdk_port)), &args,
-		vdpdk_create_container_transport, NULL);
+	return end_probe(rte_eth_vdev_allocate(vdev, sizeof(struct vdpdk_port)), source);
 }
 
 static int
@@ -83,13 +84,13 @@ static int
 make_pci_port(struct rte_pci_device *pci)
 {
 	const struct rte_devargs *devargs = pci->device.devargs;
-	struct vdpdk_args args;
-	int ret = vdpdk_parse_args(devargs == NULL ? NULL : devargs->args, false, &args);
+	const struct source source = {
+		.devargs = devargs == NULL ? NULL : devargs->args,
+		.make = vdpdk_create_pci_transport,
+		.device = pci,
+	};
 
-	if (ret != 0)
-		return ret;
-	return finish_port(rte_eth_dev_pci_allocate(pci, sizeof(struct vdpdk_port)), &args,
-		vdpdk_create_pci_transport, pci);
+	return end_probe(rte_eth_dev_pci_allocate(pci, sizeof(struct vdpdk_port)), source);
 }
 
 static int

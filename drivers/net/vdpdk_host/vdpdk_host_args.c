@@ -28,17 +28,6 @@
 RTE_LOG_REGISTER(vdpdk_host_logtype, pmd.net.vdpdk_host, NOTICE);
 
 static int
-parse_path(const char *key, const char *value, void *args)
-{
-	char **path = &((struct vdpdk_host_args *)args)->path;
-
-	(void)key;
-	free(*path);
-	*path = strdup(value == NULL ? "" : value);
-	return *path == NULL ? -ENOMEM : 0;
-}
-
-static int
 parse_queues(const char *key, const char *value, void *args)
 {
 	uint64_t n;
@@ -110,7 +99,7 @@ vdpdk_host_parse_args(const char *text, struct vdpdk_host_args *args)
 			text == NULL ? "" : text);
 		return -EINVAL;
 	}
-	if (rte_kvargs_process(list, ARG_PATH, parse_path, args) != 0 ||
+	if (rte_kvargs_process(list, ARG_PATH, nmx_dpdk_keep_text, &args->path) != 0 ||
 		rte_kvargs_process(list, ARG_QUEUES, parse_queues, args) != 0 ||
 		rte_kvargs_process(list, ARG_MAC, parse_mac, args) != 0 ||
 		rte_kvargs_process(list, ARG_MEM_MAX, parse_mem_max, args) != 0 ||
@@ -127,31 +116,28 @@ vdpdk_host_parse_args(const char *text, struct vdpdk_host_args *args)
 }
 
 static int
-probe(struct rte_vdev_device *vdev)
+init_port(struct rte_eth_dev *dev, void *vdev)
 {
 	struct vdpdk_host_args args;
-	struct rte_eth_dev *dev;
+	int ret = vdpdk_host_parse_args(rte_vdev_device_args(vdev), &args);
+
+	if (ret != 0)
+		return ret;
+	ret = vdpdk_host_init_port(dev, &args);
+	free(args.path);
+	return ret;
+}
+
+static int
+probe(struct rte_vdev_device *vdev)
+{
 	int ret = nmx_dpdk_begin_probe(
 		&vdev->device, &vdpdk_host_view_operations, vdpdk_host_logtype, "net_vdpdk_host");
 
 	if (ret != 0)
 		return RTE_MIN(ret, 0);
-	ret = vdpdk_host_parse_args(rte_vdev_device_args(vdev), &args);
-	if (ret != 0)
-		return ret;
-	dev = rte_eth_vdev_allocate(vdev, sizeof(struct vdpdk_host_port));
-	if (dev == NULL) {
-		HOST_LOG(ERR, "no room for another port; this DPDK has %u", RTE_MAX_ETHPORTS);
-		free(args.path);
-		return -ENOSPC;
-	}
-	ret = vdpdk_host_init_port(dev, &args);
-	free(args.path);
-	if (ret != 0)
-		rte_eth_dev_release_port(dev);
-	else
-		rte_eth_dev_probing_finish(dev);
-	return ret;
+	return nmx_dpdk_end_probe(rte_eth_vdev_allocate(vdev, sizeof(struct vdpdk_host_port)),
+		init_port, vdev, vdpdk_host_logtype, "net_vdpdk_host");
 }
 
 static int
