@@ -150,6 +150,7 @@ class Scene:
 
     def __init__(self, rig, mapped):
         self.rig = rig
+        self.mapped = mapped
         self.path = rig.path("attacked")
         self.attackers = []
         flood = {**STREAM, "window": 0, "sizes": "60-9000"}

@@ -245,6 +245,9 @@ def test_request_that_is_never_answered(victim):
         begin = len(victim.program.said)
         assert victim.attach() is None  # its "start" asks for the statistics
         word = victim.program.expect("the host doesn't answer a request", 20, begin)
+        begin = len(victim.program.said)
+        victim.program.send("show port stats 0")
+        victim.program.expect("Throughput", 20, begin)
         victim.program.expect("the host is back", 20, word.end())
         # The driver's lines may have come into the midst of a prompt: here is another one.
         begin = len(victim.program.said)

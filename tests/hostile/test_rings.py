@@ -208,8 +208,9 @@ def test_id_out_of_range(scene):
                        else 60, number=numbers[i])
         wait_until(lambda: not client.get(direction, len(numbers) - 1)[3] & d.AVAIL, "answers", 5)
         answered = [client.get(direction, i)[2] for i in range(len(numbers))]
-        # Which buffer is filled first is the host's matter.
-        assert sorted(answered) == sorted(numbers)
+        if scene.mapped and direction == d.RX:
+            answered, numbers = sorted(answered), sorted(numbers)  # some are out at the NIC
+        assert answered == numbers
         assert client.get_state(direction) == (1, 0)
 
 

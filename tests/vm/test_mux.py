@@ -86,8 +86,8 @@ def test_a_gigabyte_of_maps_comes_and_goes_beside_a_paced_stream(rig):
     rings = ["--rxd=1024", "--txd=1024"]
     rig.testpmd("guest", [mux.vdev("mirror", 0)],
                 ["--forward-mode=macswap", "--auto-start", *rings])
-    # So slow that a ring lasts for two seconds, whatever the machine does meanwhile.
-    stream = rig.tnic(rate=500, window=0, frames=20_000, sizes="60-1500", src=mac(1), dst=mac(2),
+    # So slow that a ring lasts for half a second, whatever the machine does meanwhile.
+    stream = rig.tnic(rate=2000, window=0, frames=60_000, sizes="60-1500", src=mac(1), dst=mac(2),
                       macs="swapped")
     source = rig.testpmd("guest", [mux.vdev("source", 0), stream], rings)
     mux.wait_linked("source", "mirror")
