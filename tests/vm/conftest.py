@@ -14,6 +14,10 @@ from vm import Vm, get_parts
 NICE = 10
 
 
+def list_threads(pid):
+    return map(int, os.listdir(f"/proc/{pid}/task"))
+
+
 class VmRig(Rig):
     """rig.vm(...) beside rig.host(...) and the like."""
 
@@ -32,14 +36,24 @@ class VmRig(Rig):
 
     def add(self, program):
         """Programs of this machine poll; a guest that boots beside them needs the processors more."""
-        self.renice(program, NICE)
+        if isinstance(program.process, LocalProcess):
+            for thread in list_threads(program.pid):
+                os.setpriority(os.PRIO_PROCESS, thread, NICE)
         return super().add(program)
 
-    def renice(self, program, nice):
-        """Of all its threads; 0: it has what a guest has."""
-        if isinstance(program.process, LocalProcess):
-            for thread in os.listdir(f"/proc/{program.pid}/task"):
-                os.setpriority(os.PRIO_PROCESS, int(thread), nice)
+    def divide_processors(self):
+        """
+        As an operator does: those who poll have the first processor, the machines have the others.
+
+        Where a machine's processors run beside a thread that polls, Linux may let that thread wait
+        for over a second.
+        """
+        for program in self.programs:
+            for thread in list_threads(program.pid):
+                os.sched_setaffinity(thread, {0})
+        for vm in self.vms:
+            for thread in list_threads(vm.pid):
+                os.sched_setaffinity(thread, set(range(1, os.cpu_count())) or {0})
 
     def clean_up(self):
         for vm in self.vms:

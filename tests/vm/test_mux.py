@@ -91,8 +91,7 @@ def test_a_gigabyte_of_maps_comes_and_goes_beside_a_paced_stream(rig):
                       macs="swapped")
     source = rig.testpmd("guest", [mux.vdev("source", 0), stream], rings)
     mux.wait_linked("source", "mirror")
-    for program in rig.programs:
-        rig.renice(program, 0)
+    rig.divide_processors()
     source.command("start")
     begin = time.monotonic()
     guest = start_testpmd(vm, eal=["-m", "1024"])
