@@ -183,6 +183,7 @@ lay_entry(struct nmx_mem *mem, uint32_t at, struct nmx_mem_entry *entry, int *fd
 		return ret;
 	}
 	nmx_mem_keep_file(mem, &mem->entries[at], fd);
+	mem->dma_due = true;
 	return 0;
 }
 
@@ -326,10 +327,11 @@ nmx_mem_drop_withdrawn(struct nmx_mem *mem)
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < mem->n_entries; i++) {
-		const struct nmx_mem_entry *entry = &mem->entries[i];
+		struct nmx_mem_entry *entry = &mem->entries[i];
 
 		if (!entry->withdrawn)
 			continue;
+		nmx_mem_leave_domains(mem, entry);
 		nmx_mem_let_file_go(mem, entry);
 		if (entry->backed && !all)
 			nmx_mem_clear_range(&mem->windows, nmx_mem_get_own_pages(mem, entry));
@@ -362,6 +364,7 @@ nmx_mem_reclaim(struct nmx_mem *mem)
 	if (mem->hidden) {
 		nmx_mem_release_windows(&mem->retired);
 		mem->hidden = false;
+		mem->dma_due = true;
 		show_present(mem);
 	}
 }

@@ -50,12 +50,14 @@
 /** What the device may do with a region; the same bits as in vfio-user's DMA_MAP. */
 #define NMX_MEM_READ  UINT32_C(1)
 #define NMX_MEM_WRITE UINT32_C(2)
+/** Of a region only: it may be written to, and devices can do that, if there are any (dma.h). */
+#define NMX_MEM_DMA UINT32_C(4)
 
 struct nmx_mem_region {
 	uint64_t start; /* guest address */
 	uint64_t size;
 	NMX_SHARED uint8_t *host;
-	uint32_t protection; /* NMX_MEM_READ | NMX_MEM_WRITE */
+	uint32_t protection; /* NMX_MEM_READ | NMX_MEM_WRITE | NMX_MEM_DMA */
 };
 
 /** Sorted by start, not overlapping. */
@@ -182,7 +184,7 @@ const struct nmx_mem_region *nmx_mem_find_region(const struct nmx_mem_view *view
  * @param cache       of the calling queue; brought up to date
  * @param address     hostile
  * @param size        bytes, not 0; hostile
- * @param protection  NMX_MEM_READ, NMX_MEM_WRITE or both
+ * @param protection  NMX_MEM_READ, NMX_MEM_WRITE, or both; NMX_MEM_DMA, which implies the latter
  * @param ret         written on success only
  * @return 0; -EFAULT not mapped, wraps or crosses a region; -EACCES
  *

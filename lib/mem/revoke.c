@@ -107,6 +107,7 @@ nmx_mem_blank(struct nmx_mem *mem)
 
 		if (!is_to_be_blanked(entry))
 			continue;
+		nmx_mem_leave_domains(mem, entry);
 		if (entry->backed)
 			ret = nmx_mem_lay_zeroes(&mem->windows, nmx_mem_get_cover(entry));
 		entry->blanked = ret == 0;
@@ -190,6 +191,8 @@ nmx_mem_revoke(struct nmx_mem *mem)
 		return 0;
 	/* First of all: from now on a view leads nowhere. */
 	nmx_mem_publish_view(mem, &nmx_mem_empty_view);
+	for (uint32_t i = 0; i < mem->n_entries; i++)
+		nmx_mem_leave_domains(mem, &mem->entries[i]);
 	if (lay_again(mem, &fresh) != 0)
 		give_up(mem, &fresh);
 	ret = nmx_mem_lay_zeroes_everywhere(&mem->windows);

@@ -7,6 +7,7 @@
 #ifndef NMX_MEM_SPACE_H
 #define NMX_MEM_SPACE_H
 
+#include "dma.h"
 #include "file.h"
 #include "guard.h"
 #include "mem.h"
@@ -23,6 +24,10 @@ struct nmx_mem_entry {
 	bool kept;      /* its file is among those that are kept open */
 	bool withdrawn; /* in no view; waits for nmx_mem_reclaim() */
 	bool blanked;   /* withdrawn, and zero pages lie in its place */
+	struct {
+		uint64_t n_bytes; /* mapped, from its start */
+		bool refused;     /* none is, nor will be */
+	} dma[NMX_MEM_DOMAINS_MAX];
 };
 
 /** An open file, for all entries of the same one. */
@@ -47,6 +52,12 @@ struct nmx_mem {
 	uint64_t n_bytes;    /* of backed entries */
 	uint32_t n_mappings; /* of the process, for backed entries */
 	struct nmx_mem_kept kept[NMX_MEM_KEPT_MAX];
+	struct {
+		struct nmx_mem_domain domain;
+		uint32_t n_users; /* 0: free */
+	} domains[NMX_MEM_DOMAINS_MAX];
+	bool dma_due;  /* something may be missing in a domain */
+	int dma_error; /* of the last map that one refused */
 };
 
 /* mem.c */
@@ -70,6 +81,14 @@ void nmx_mem_keep_file(struct nmx_mem *mem, struct nmx_mem_entry *entry, int *fd
 
 /** The entry goes: its file is closed with the last one. */
 void nmx_mem_let_file_go(struct nmx_mem *mem, const struct nmx_mem_entry *entry);
+
+/* dma.c */
+
+/** Of its regions. */
+uint32_t nmx_mem_get_protection(const struct nmx_mem *mem, const struct nmx_mem_entry *entry);
+
+/** Take an entry out of all domains. */
+void nmx_mem_leave_domains(struct nmx_mem *mem, struct nmx_mem_entry *entry);
 
 /* cover.c */
 

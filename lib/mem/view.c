@@ -20,19 +20,20 @@ extends(const struct nmx_mem_region *region, struct nmx_range piece, uint32_t pr
 static void
 add_to_view(struct nmx_mem_view *view, const struct nmx_mem *mem, const struct nmx_mem_entry *entry)
 {
+	const uint32_t protection = nmx_mem_get_protection(mem, entry);
 	struct nmx_range rest = entry->map.range, piece;
 
 	while (nmx_mem_take_piece(&rest, &piece)) {
 		struct nmx_mem_region *region = &view->regions[view->n_regions];
 
-		if (view->n_regions > 0 && extends(region - 1, piece, entry->map.protection)) {
+		if (view->n_regions > 0 && extends(region - 1, piece, protection)) {
 			region[-1].size += piece.size;
 			continue;
 		}
 		region->start = piece.start;
 		region->size = piece.size;
 		region->host = (NMX_SHARED uint8_t *)nmx_mem_find_place(&mem->windows, piece.start);
-		region->protection = entry->map.protection;
+		region->protection = protection;
 		view->n_regions++;
 	}
 }

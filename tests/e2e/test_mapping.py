@@ -23,11 +23,11 @@ ANSWER_S = 1.0
 SWITCHES = get_length("NMX_SWITCHES")
 
 
-def start_mapped_host(rig, lower, before=(), tiny=None):
+def start_mapped_host(rig, lower, before=(), tiny=None, keys=""):
     """Port 0 is the guest's; the last one is what the program takes for the NIC."""
     return rig.testpmd(
         "host", [f"net_vdpdk_host0,path={rig.path('g0')}", *before, lower,
-                 f"net_softflow0,lower={lower.split(',')[0]},map=0:net_vdpdk_host0"],
+                 f"net_softflow0,lower={lower.split(',')[0]},map=0:net_vdpdk_host0{keys}"],
         tiny="net_tnic" not in lower if tiny is None else tiny)
 
 
@@ -180,3 +180,34 @@ def test_frames_are_found_where_the_nic_wrote_them(rig, mapped):
     same = [find_frame(host.pid, written[seq]) == find_frame(guest.pid, found[seq])
             for seq in written]
     assert all(same) if mapped else not any(same)
+
+
+@pytest.mark.parametrize("case, reason", [
+    ("shorter", "own_too_short"), ("greedy", "own_all_out"), ("idle", "own_no_guest"),
+    ("unfit", "own_unfit"), ("unwanted", "own_unwanted")])
+def test_reason_for_copies_is_counted(rig, case, reason):
+    """Of each mbuf that the NIC got with its own room; none is lost by that."""
+    nic = {"ring": 1024 if case == "greedy" else 256,
+           "stop": "refuses" if case == "unfit" else "returns"}
+    host = start_mapped_host(rig, rig.tnic(**nic, **(FLOOD if case == "idle" else STREAM)),
+                             tiny=True, keys=",mode=copy" if case == "unwanted" else "")
+    if case == "idle":
+        host.command("start")
+        wait_until(lambda: ask_map(host)[reason] > 1000, "frames without a guest")
+        return
+    guest = {"shorter": ["--mbuf-size=1920"], "greedy": ["--rxd=256"]}
+    rig.guest(args=["--auto-start", *guest.get(case, [])])
+    before = ask_map(host)
+    host.command("start")
+    rig.check_stream(timeout=TIMEOUT_S)
+    counters = {name: count - before[name] for name, count in ask_map(host).items()
+                if name.startswith("own_")}
+    assert counters[reason] > 1000
+    reasons = {name for name, count in counters.items() if count > 1000}
+    assert reasons - {"own_not_posted"} == {reason}
+
+
+def test_port_that_must_map_and_cant_doesnt_start(rig):
+    host = start_mapped_host(rig, rig.tnic(ring=256, stop="refuses"), keys=",mode=map")
+    assert "with mode=map that isn't allowed" in host.text()
+    assert "Fail to start port 2" in host.text()

@@ -52,7 +52,7 @@ static struct {
 	struct nmx_mem_region region;
 } everything = {
 	.view = { .generation = 1, .n_regions = 1 },
-	.region = { .size = UINT64_MAX, .protection = NMX_MEM_READ | NMX_MEM_WRITE },
+	.region = { .size = UINT64_MAX, .protection = NMX_MEM_READ | NMX_MEM_WRITE | NMX_MEM_DMA },
 };
 
 static struct nmx_guestport host;
@@ -133,6 +133,20 @@ nmx_guestport_advance(struct nmx_guestport *port, uint64_t now_ns)
 	(void)now_ns;
 	nmx_base_advance_grace(&port->grace);
 	return true;
+}
+
+int
+nmx_guestport_enter_domain(struct nmx_to_guest *queue, const struct nmx_rxmap *map)
+{
+	(void)queue;
+	(void)map;
+	return 0;
+}
+
+void
+nmx_guestport_leave_domain(struct nmx_to_guest *queue)
+{
+	(void)queue;
 }
 
 int

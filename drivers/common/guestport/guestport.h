@@ -170,7 +170,7 @@ uint16_t nmx_guestport_relay(struct nmx_to_guest *queue, struct rte_mbuf **mbufs
  * both. Takes two seconds at most, for bursts to see it.
  *
  * @return 0, or it does already; -EEXIST the queue lends to another map, or another queue to this
- * one; -EBUSY a burst doesn't end
+ * one; -EBUSY a burst doesn't end; -ENOSPC it lends to too many devices; -ENOMEM
  *
  * Context: any thread but a data thread. Either may be ended first.
  */

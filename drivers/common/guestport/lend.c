@@ -47,25 +47,38 @@
 
 /* --- Data threads --- */
 
-/** Where a NIC may write; NULL: nowhere, the buffer is for the copying burst. */
+/** Where a buffer with its headroom is; NULL: it is too short, or not in such memory. */
 static inline uint8_t *
 find_room(struct guest_ring *ring, const struct nmx_mem_view **view,
-	const struct nmx_ring_slot *slot, uint32_t room)
+	const struct nmx_ring_slot *slot, uint32_t room, const uint32_t protection)
 {
 	NMX_SHARED uint8_t *head;
 
 	/* The headroom is part of it: no driver that writes there leaves the guest's memory. */
 	if (slot->length < room || nmx_mem_translate_fresh(ring->mem, view, &ring->cache,
 					   slot->address - RTE_PKTMBUF_HEADROOM,
-					   room + RTE_PKTMBUF_HEADROOM, NMX_MEM_WRITE, &head) != 0)
+					   room + RTE_PKTMBUF_HEADROOM, protection, &head) != 0)
 		return NULL;
 	return NMX_SHARED_PLAIN(uint8_t, head) + RTE_PKTMBUF_HEADROOM;
+}
+
+/** Why a buffer is for the copying burst. */
+static __rte_noinline enum nmx_rxmap_reason
+explain(struct guest_ring *ring, const struct nmx_ring_slot *slot, uint32_t room)
+{
+	const struct nmx_mem_view *view = nmx_mem_get_view(ring->mem);
+
+	if (slot->length < room)
+		return NMX_RXMAP_TOO_SHORT;
+	return find_room(ring, &view, slot, room, NMX_MEM_WRITE) != NULL ? NMX_RXMAP_NO_DMA
+									 : NMX_RXMAP_UNREACHABLE;
 }
 
 /** Buffers that were fetched before. */
 static inline uint32_t
 lend_ready(struct guest_ring *ring, const struct nmx_mem_view **view, uint32_t room,
-	uint8_t **ret_starts, struct nmx_rxmap_loan *ret_loans, uint32_t n)
+	uint8_t **ret_starts, struct nmx_rxmap_loan *ret_loans, uint32_t n,
+	enum nmx_rxmap_reason *ret_why)
 {
 	const struct nmx_ring_host slots = ring->slots;
 	uint32_t i;
@@ -73,9 +86,11 @@ lend_ready(struct guest_ring *ring, const struct nmx_mem_view **view, uint32_t r
 	n = RTE_MIN(n, nmx_ring_count_ready(&slots));
 	for (i = 0; i < n; i++) {
 		ret_loans[i].slot = *nmx_ring_get_ready(&slots, i);
-		ret_starts[i] = find_room(ring, view, &ret_loans[i].slot, room);
-		if (unlikely(ret_starts[i] == NULL))
+		ret_starts[i] = find_room(ring, view, &ret_loans[i].slot, room, NMX_MEM_DMA);
+		if (unlikely(ret_starts[i] == NULL)) {
+			*ret_why = explain(ring, &ret_loans[i].slot, room);
 			break;
+		}
 	}
 	nmx_ring_lend(&ring->slots, i);
 	return i;
@@ -84,16 +99,20 @@ lend_ready(struct guest_ring *ring, const struct nmx_mem_view **view, uint32_t r
 /** Buffers that are fetched for it. A fault shows again in the burst that gives frames. */
 static inline uint32_t
 lend_fresh(struct guest_ring *ring, const struct nmx_mem_view **view, uint32_t room,
-	uint8_t **ret_starts, struct nmx_rxmap_loan *ret_loans, uint32_t n)
+	uint8_t **ret_starts, struct nmx_rxmap_loan *ret_loans, uint32_t n,
+	enum nmx_rxmap_reason *ret_why)
 {
 	struct nmx_ring_host slots = ring->slots;
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
-		if (!nmx_ring_fetch_lent(&slots, &ret_loans[i].slot))
+		if (!nmx_ring_fetch_lent(&slots, &ret_loans[i].slot)) {
+			*ret_why = NMX_RXMAP_NOT_POSTED;
 			break;
-		ret_starts[i] = find_room(ring, view, &ret_loans[i].slot, room);
+		}
+		ret_starts[i] = find_room(ring, view, &ret_loans[i].slot, room, NMX_MEM_DMA);
 		if (unlikely(ret_starts[i] == NULL)) {
+			*ret_why = explain(ring, &ret_loans[i].slot, room);
 			nmx_ring_take_back(&slots, &ret_loans[i].slot);
 			break;
 		}
@@ -102,23 +121,35 @@ lend_fresh(struct guest_ring *ring, const struct nmx_mem_view **view, uint32_t r
 	return i;
 }
 
+/** Frames that come otherwise need buffers, too: a quarter of the ring stays for them. */
+static inline uint32_t
+limit(const struct nmx_ring_host *slots, uint32_t n, enum nmx_rxmap_reason *ret_why)
+{
+	const uint32_t lent_max = slots->mask - slots->mask / 4;
+
+	if (likely(slots->lent + n <= lent_max))
+		return n;
+	*ret_why = NMX_RXMAP_ALL_OUT;
+	return slots->lent >= lent_max ? 0 : lent_max - slots->lent;
+}
+
 static inline uint32_t
 lend_some(struct guest_ring *ring, uint32_t room, uint8_t **ret_starts,
-	struct nmx_rxmap_loan *ret_loans, uint32_t n)
+	struct nmx_rxmap_loan *ret_loans, uint32_t n, enum nmx_rxmap_reason *ret_why)
 {
 	const struct nmx_mem_view *view = nmx_mem_get_view(ring->mem);
 	uint32_t i = 0;
 
 	if (nmx_ring_count_ready(&ring->slots) > 0)
-		i = lend_ready(ring, &view, room, ret_starts, ret_loans, n);
+		i = lend_ready(ring, &view, room, ret_starts, ret_loans, n, ret_why);
 	if (likely(i < n && nmx_ring_count_ready(&ring->slots) == 0))
-		i += lend_fresh(ring, &view, room, ret_starts + i, ret_loans + i, n - i);
+		i += lend_fresh(ring, &view, room, ret_starts + i, ret_loans + i, n - i, ret_why);
 	return i;
 }
 
 static uint32_t
 lend(void *context, uint32_t room, uint8_t **ret_starts, struct nmx_rxmap_loan *ret_loans,
-	uint32_t n)
+	uint32_t n, enum nmx_rxmap_reason *ret_why)
 {
 	struct nmx_to_guest *queue = context;
 	struct guest_ring *ring;
@@ -128,9 +159,12 @@ lend(void *context, uint32_t room, uint8_t **ret_starts, struct nmx_rxmap_loan *
 	ring = atomic_load_explicit(&queue->active, memory_order_acquire);
 	if (likely(ring != NULL && atomic_load_explicit(&queue->lends, memory_order_relaxed) &&
 		    !atomic_load_explicit(&queue->port->lends_nothing, memory_order_relaxed))) {
-		n_lent = lend_some(ring, room, ret_starts, ret_loans, n);
+		n = limit(&ring->slots, n, ret_why);
+		n_lent = lend_some(ring, room, ret_starts, ret_loans, n, ret_why);
 		queue->lender = ring;
 		nmx_guestport_show_loans(ring);
+	} else {
+		*ret_why = NMX_RXMAP_NO_GUEST;
 	}
 	nmx_base_leave_bracket(&queue->lend_bracket);
 	return n_lent;
@@ -207,6 +241,7 @@ give_up_loans(struct nmx_guestport *port)
 			i, (unsigned int)atomic_load(&queue->ring->out));
 		queue->ring->given_up = true;
 		atomic_store(&queue->lends, false);
+		nmx_guestport_leave_domain(queue);
 	}
 }
 
@@ -307,7 +342,11 @@ begin_relation(struct nmx_to_guest *queue, struct nmx_rxmap *map)
 	/* From now on the map mustn't go without end_relation(), whatever becomes of the rest. */
 	map->lender_context = queue;
 	atomic_store(&queue->map, map);
-	ret = wait_for(queue->port, NULL);
+	nmx_control_lock();
+	ret = nmx_guestport_enter_domain(queue, map);
+	nmx_control_unlock();
+	if (ret == 0)
+		ret = wait_for(queue->port, NULL);
 	if (ret != 0)
 		return ret;
 	ret = set_lender(map, &lender, queue);
@@ -330,6 +369,9 @@ end_relation(struct nmx_to_guest *queue)
 		ret = set_lender(map, NULL, NULL);
 	if (ret != 0)
 		return ret;
+	nmx_control_lock();
+	nmx_guestport_leave_domain(queue);
+	nmx_control_unlock();
 	atomic_store(&queue->map, NULL);
 	return wait_for(queue->port, NULL);
 }

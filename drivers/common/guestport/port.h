@@ -36,6 +36,7 @@
 #include "lib/base/discard.h"
 #include "lib/base/grace.h"
 #include "lib/base/rate.h"
+#include "lib/mem/dma.h"
 #include "lib/mem/mem.h"
 #include "lib/ring/ring_event.h"
 #include "lib/ring/ring_host.h"
@@ -111,6 +112,7 @@ struct nmx_to_guest {
 	struct nmx_to_guest_counters guest_base;     /* the guest's statistics count from here */
 	uint64_t missed_ns; /* since when something waits for what is lent; 0: nothing does */
 	uint64_t recall_ns; /* when it is asked for; not before, even if it is another time */
+	struct nmx_mem_domain domain; /* of the map's device; without a key: none */
 } __rte_cache_aligned;
 
 struct nmx_from_guest {
@@ -161,6 +163,8 @@ struct nmx_guestport {
 	struct rte_ether_addr macs[NMX_MACS_MAX]; /* that the guest may set; none: any */
 	uint16_t n_macs;
 	bool misses_loans;    /* something waits for what queues have lent */
+	bool has_mapped;      /* the guest mapped memory in this turn */
+	bool told_dma;        /* that some of its memory isn't for devices */
 	uint64_t owed_due_ns; /* when owed signals are sent; 0: none is known to be owed */
 	struct nmx_vdev *vdev;
 	struct nmx_vfu_device device;
@@ -255,6 +259,21 @@ void nmx_guestport_resume_loans(struct nmx_guestport *port);
 int nmx_guestport_stop_lending(struct nmx_guestport *port);
 /** Ask for loans that are waited for. @return true if there are any */
 bool nmx_guestport_recall_loans(struct nmx_guestport *port, uint64_t now_ns);
+
+/* dma.c: memory for devices. Control. */
+
+/** The queue will lend to a map. @return 0; -ENOSPC to too many devices; -ENOMEM */
+int nmx_guestport_enter_domain(struct nmx_to_guest *queue, const struct nmx_rxmap *map);
+/** It won't any more, and nothing is out. */
+void nmx_guestport_leave_domain(struct nmx_to_guest *queue);
+/** Different ones of the port's queues. */
+uint32_t nmx_guestport_count_domains(const struct nmx_guestport *port);
+/** A guest's address space is new. @return 0; -ENOMEM */
+int nmx_guestport_enter_domains(struct nmx_guestport *port);
+/** True if memory waits to be mapped for a device, and can be now. */
+bool nmx_guestport_needs_dma(const struct nmx_guestport *port);
+/** Map some. */
+void nmx_guestport_advance_dma(struct nmx_guestport *port);
 
 /* hang.c: data threads that stay inside a burst. Control. */
 

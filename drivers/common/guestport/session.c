@@ -68,6 +68,7 @@ on_map(void *context, const struct nmx_vfu_map *map, int *fd)
 	const struct nmx_mem_map wanted = { map->range, map->offset, map->protection };
 	int ret = nmx_mem_map(port->mem, &wanted, fd);
 
+	port->has_mapped = true;
 	if (ret == -EBUSY && nmx_guestport_revoke_memory(port) == 0)
 		/* Where force has laid zeroes is no place for anything, but in other windows. */
 		ret = nmx_mem_map(port->mem, &wanted, fd);
@@ -245,6 +246,8 @@ set_up(struct nmx_guestport *port, uint64_t now_ns)
 	const struct nmx_mem_limits limits = { MAPS_MAX, port->mem_bytes_max };
 	int ret = nmx_mem_create(&limits, port->lost_fd, &port->mem);
 
+	if (ret == 0)
+		ret = nmx_guestport_enter_domains(port);
 	for (uint16_t i = 0; ret == 0 && i < port->n_queue_pairs; i++)
 		ret = open_doorbell(&port->from_guest[i]);
 	if (ret != 0)
@@ -438,7 +441,7 @@ static bool
 has_pending(const struct nmx_guestport *port)
 {
 	return !nmx_base_is_grace_idle(&port->grace) || atomic_load(&port->has_fault) ||
-	       port->misses_loans;
+	       port->misses_loans || nmx_guestport_needs_dma(port);
 }
 
 /** Answer the parked request, if the time has come. @return true: there may be another one now */
@@ -501,6 +504,7 @@ nmx_guestport_advance(struct nmx_guestport *port, uint64_t now_ns)
 	advance_removal(port, now_ns);
 	if (has_pending(port) || port->ending)
 		advance_grace(port, now_ns);
+	nmx_guestport_advance_dma(port);
 	nmx_guestport_pay_signals(port, now_ns);
 	tend_listener(port, now_ns);
 	return !has_pending(port) && !port->ending;

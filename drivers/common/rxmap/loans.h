@@ -63,9 +63,10 @@ struct nmx_rxmap_lender {
 	 * @param ret_starts  where the NIC may write; RTE_PKTMBUF_HEADROOM in front are the
 	 *                    guest's, too
 	 * @param ret_loans   get the descriptors
+	 * @param ret_why     if there are less than n: what the next one failed for
 	 */
 	uint32_t (*lend)(void *context, uint32_t room, uint8_t **ret_starts,
-		struct nmx_rxmap_loan *ret_loans, uint32_t n);
+		struct nmx_rxmap_loan *ret_loans, uint32_t n, enum nmx_rxmap_reason *ret_why);
 	/** A lent buffer comes back empty. */
 	void (*take_back)(void *context, const struct nmx_ring_slot *slot);
 };

@@ -77,6 +77,7 @@ nmx_rxmap_find_loan(struct nmx_rxmap *map, const struct rte_mbuf *shell)
 
 	if (seq == map->next)
 		return false;
+	map->counters.disordered += seq != map->oldest;
 	pull_loan(map, seq);
 	return true;
 }
@@ -245,14 +246,15 @@ send_all_away(struct nmx_rxmap *map, struct rte_mbuf **shells, uint8_t *const *s
  * @return how many there were buffers for
  */
 static inline uint32_t
-take_lent(struct nmx_rxmap *map, struct rte_mbuf **shells, uint32_t n)
+take_lent(
+	struct nmx_rxmap *map, struct rte_mbuf **shells, uint32_t n, enum nmx_rxmap_reason *ret_why)
 {
 	uint8_t *starts[NMX_RXMAP_LEND_MAX];
 	/* In one piece, up to the end of the FIFO. */
 	uint32_t whole = map->loan_mask + 1 - (map->next & map->loan_mask);
 
 	n = map->lender->lend(map->lender_context, map->room, starts, get_place(map, map->next),
-		RTE_MIN(n, whole));
+		RTE_MIN(n, whole), ret_why);
 	if (map->shown)
 		send_all_away(map, shells, starts, n, true);
 	else
@@ -264,18 +266,23 @@ take_lent(struct nmx_rxmap *map, struct rte_mbuf **shells, uint32_t n)
 static inline void
 take_shells(struct nmx_rxmap *map, struct rte_mbuf **shells, uint32_t n)
 {
-	uint32_t n_lent = 0, more;
+	enum nmx_rxmap_reason why = NMX_RXMAP_NO_GUEST;
+	uint32_t n_lent = 0;
 
 	if (map->lender != NULL && nmx_rxmap_may_lend(map)) {
-		n_lent = take_lent(map, shells, n);
+		n_lent = take_lent(map, shells, n, &why);
 		/* Perhaps it was only the end of the FIFO. */
-		if (unlikely(n_lent < n && (map->next & map->loan_mask) == 0)) {
-			more = take_lent(map, shells + n_lent, n - n_lent);
-			n_lent += more;
-		}
+		if (unlikely(n_lent < n && (map->next & map->loan_mask) == 0))
+			n_lent += take_lent(map, shells + n_lent, n - n_lent, &why);
+	} else if (map->lender != NULL) {
+		why = atomic_load_explicit(&map->lending, memory_order_relaxed)
+			      ? NMX_RXMAP_UNFIT
+			      : NMX_RXMAP_UNWANTED;
 	}
 	map->counters.lent += n_lent;
-	map->counters.own += n - n_lent;
+	if (n_lent == n)
+		return;
+	map->counters.own[why] += n - n_lent;
 	for (uint32_t i = n_lent; i < n; i++) {
 		shells[i] = map->free[--map->n_free];
 		if (nmx_rxmap_is_away(shells[i]))

@@ -54,14 +54,30 @@ enum nmx_rxmap_verdict {
 	NMX_RXMAP_HOLDS_NOTHING, /* but within a burst */
 	NMX_RXMAP_GIVES_BACK,    /* what it holds, when it is stopped */
 	NMX_RXMAP_KEEPS,         /* it holds, and can't be made to give back */
-	NMX_RXMAP_NEEDS_DMA,     /* its device reads memory itself */
+	NMX_RXMAP_NEEDS_VA,      /* its device uses physical addresses */
+	NMX_RXMAP_KNOWS_POOLS,   /* its device doesn't go by an mbuf's address */
+	NMX_RXMAP_UNKNOWN_DEVICE,
+};
+
+/** Why an mbuf got its own room, and its frame will be copied. */
+enum nmx_rxmap_reason {
+	NMX_RXMAP_UNWANTED, /* nmx_rxmap_set_lending() */
+	NMX_RXMAP_UNFIT,    /* by the uplink's trial */
+	NMX_RXMAP_NO_GUEST, /* none lends: it hasn't started its queue, or memory is being taken */
+	NMX_RXMAP_NOT_POSTED,  /* the guest has posted nothing more */
+	NMX_RXMAP_ALL_OUT,     /* most of its ring is in the uplink's, which is too large for it */
+	NMX_RXMAP_TOO_SHORT,   /* the buffer, for what the NIC was told */
+	NMX_RXMAP_UNREACHABLE, /* not in memory that can be written to, with headroom in front */
+	NMX_RXMAP_NO_DMA,      /* there, but not mapped for the uplink's device */
+	NMX_RXMAP_REASONS
 };
 
 /** Since creation; written by the data threads. */
 struct nmx_rxmap_counters {
-	uint64_t lent;      /* mbufs with a buffer of the guest's */
-	uint64_t own;       /* mbufs with their own room: there was no buffer to lend */
-	uint64_t came_back; /* buffers that came back without a frame */
+	uint64_t lent;                   /* mbufs with a buffer of the guest's */
+	uint64_t own[NMX_RXMAP_REASONS]; /* mbufs with their own room */
+	uint64_t came_back;              /* buffers that came back without a frame */
+	uint64_t disordered;             /* frames whose loan wasn't the oldest */
 };
 
 /**

@@ -32,11 +32,13 @@ static struct nmx_rxmap_recaller *recaller;
 static struct rte_mbuf *mbufs[N_SHELLS];
 
 static uint32_t
-lend(void *context, uint32_t room, uint8_t **starts, struct nmx_rxmap_loan *loans, uint32_t n)
+lend(void *context, uint32_t room, uint8_t **starts, struct nmx_rxmap_loan *loans, uint32_t n,
+	enum nmx_rxmap_reason *why)
 {
 	struct lender *l = context;
 
 	assert_int_equal(room, ROOM);
+	*why = NMX_RXMAP_NOT_POSTED;
 	n = RTE_MIN(n, l->n);
 	for (uint32_t i = 0; i < n; i++) {
 		loans[i].slot = l->slots[--l->n];

@@ -4,6 +4,7 @@
 
 #include "telemetry.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -49,6 +50,34 @@ answer_maps(const char *command, const char *parameters, struct rte_tel_data *da
 	return 0;
 }
 
+static const char *const reasons[] = {
+	[NMX_RXMAP_UNWANTED] = "own_unwanted",
+	[NMX_RXMAP_UNFIT] = "own_unfit",
+	[NMX_RXMAP_NO_GUEST] = "own_no_guest",
+	[NMX_RXMAP_NOT_POSTED] = "own_not_posted",
+	[NMX_RXMAP_ALL_OUT] = "own_all_out",
+	[NMX_RXMAP_TOO_SHORT] = "own_too_short",
+	[NMX_RXMAP_UNREACHABLE] = "own_unreachable",
+	[NMX_RXMAP_NO_DMA] = "own_no_dma",
+};
+
+static_assert(RTE_DIM(reasons) == NMX_RXMAP_REASONS, "each reason has a name");
+
+static void
+add_counters(struct rte_tel_data *data, const struct nmx_rxmap_counters *counters)
+{
+	uint64_t own = 0;
+
+	for (unsigned int i = 0; i < NMX_RXMAP_REASONS; i++) {
+		rte_tel_data_add_dict_u64(data, reasons[i], counters->own[i]);
+		own += counters->own[i];
+	}
+	rte_tel_data_add_dict_u64(data, "own", own);
+	rte_tel_data_add_dict_u64(data, "lent", counters->lent);
+	rte_tel_data_add_dict_u64(data, "came_back", counters->came_back);
+	rte_tel_data_add_dict_u64(data, "disordered", counters->disordered);
+}
+
 static void
 add_map(struct rte_tel_data *data, const struct nmx_rxmap *map)
 {
@@ -61,9 +90,7 @@ add_map(struct rte_tel_data *data, const struct nmx_rxmap *map)
 	rte_tel_data_add_dict_int(data, "lending", atomic_load(&map->lending));
 	rte_tel_data_add_dict_int(data, "may_lend", nmx_rxmap_may_lend(map));
 	rte_tel_data_add_dict_int(data, "has_lender", map->lender != NULL);
-	rte_tel_data_add_dict_u64(data, "lent", map->counters.lent);
-	rte_tel_data_add_dict_u64(data, "own", map->counters.own);
-	rte_tel_data_add_dict_u64(data, "came_back", map->counters.came_back);
+	add_counters(data, &map->counters);
 	rte_tel_data_add_dict_u64(data, "out", nmx_rxmap_count_loans(map));
 }
 

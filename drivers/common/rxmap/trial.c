@@ -9,20 +9,12 @@
  * buffers (tap); one has no such call, and keeps none (null, pcap, af_packet). So before any
  * guest's buffer is lent, the queue runs on the shells' own room, and these are counted: after some
  * idle bursts, and once more after a stop.
- *
- * A device that reads and writes memory by itself needs the guest's to be mapped for it, and some
- * need more than that (keys of their own, as mlx5's; buffers out of pools of their own). None of
- * that is done here, so their queues are filled with the shells' own room. Ports of the vdev bus
- * have programs for devices.
  */
 
-#include <string.h>
-
-#include <rte_bus.h>
-#include <rte_dev.h>
 #include <rte_ethdev.h>
 
 #include "recaller.h"
+#include "uplink.h"
 
 /** More than what any driver waits for before it refills. */
 #define IDLE_BURSTS 64
@@ -40,19 +32,14 @@ nmx_rxmap_explain_verdict(enum nmx_rxmap_verdict verdict)
 		return "it holds buffers, and gives them back when it is stopped";
 	case NMX_RXMAP_KEEPS:
 		return "it holds buffers, and keeps them when it is stopped";
-	case NMX_RXMAP_NEEDS_DMA:
-		return "its device writes to memory itself, and guests' memory isn't mapped for it";
+	case NMX_RXMAP_NEEDS_VA:
+		return "its device goes by physical addresses; start EAL with --iova-mode=va";
+	case NMX_RXMAP_KNOWS_POOLS:
+		return "its device goes by pools of buffers, not by their addresses";
+	case NMX_RXMAP_UNKNOWN_DEVICE:
+		return "it is a port over others, whose devices aren't known; name one of those";
 	}
 	return "unknown";
-}
-
-static bool
-needs_dma(uint16_t port)
-{
-	struct rte_eth_dev_info info;
-
-	return rte_eth_dev_info_get(port, &info) != 0 || info.device == NULL ||
-	       strcmp(rte_bus_name(rte_dev_bus(info.device)), "vdev") != 0;
 }
 
 /** Poll; what comes is lost. */
@@ -71,10 +58,11 @@ poll_idly(struct nmx_rxmap *map)
 static enum nmx_rxmap_verdict
 try_queue(struct nmx_rxmap *map)
 {
+	enum nmx_rxmap_verdict verdict = nmx_rxmap_judge_device(map->port);
 	bool gives_back;
 
-	if (needs_dma(map->port))
-		return NMX_RXMAP_NEEDS_DMA;
+	if (verdict != NMX_RXMAP_UNTRIED)
+		return verdict;
 	poll_idly(map);
 	if (rte_mempool_full(map->pool))
 		return NMX_RXMAP_HOLDS_NOTHING;

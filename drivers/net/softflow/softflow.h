@@ -34,9 +34,18 @@ struct softflow_target {
 	uint16_t queue;
 };
 
+/** mode=: how mapped queues are begun; telemetry switches each at any time. */
+enum softflow_mode {
+	SOFTFLOW_MODE_AUTO, /* lend where that can be, copy where not */
+	SOFTFLOW_MODE_MAP, /* a port whose queues can't be filled with guests' buffers doesn't start
+			    */
+	SOFTFLOW_MODE_COPY,
+};
+
 /** What devargs say. */
 struct softflow_args {
-	char *lower;                                         /* NULL: missing */
+	char *lower; /* NULL: missing */
+	enum softflow_mode mode;
 	struct softflow_target targets[SOFTFLOW_QUEUES_MAX]; /* by Rx queue */
 };
 
@@ -57,6 +66,7 @@ struct softflow_port {
 	struct softflow_target targets[SOFTFLOW_QUEUES_MAX];
 	struct softflow_rx_queue rx[SOFTFLOW_QUEUES_MAX];
 	struct softflow_tx_queue tx[SOFTFLOW_QUEUES_MAX];
+	enum softflow_mode mode;
 	struct nmx_rxmap_recaller *recaller;
 	bool leaks; /* a map is kept for ever */
 };
@@ -82,8 +92,12 @@ int softflow_init_port(struct rte_eth_dev *dev, const struct softflow_args *args
 int softflow_make_map(struct rte_eth_dev *dev, uint16_t index, uint16_t n_descriptors, int socket,
 	struct rte_mempool *pool);
 
-/** Try the lower port's queues; it has just been started. Logs where frames will be copied. */
-void softflow_try_maps(struct softflow_port *port);
+/**
+ * Try the lower port's queues; it has just been started. Logs where frames will be copied.
+ *
+ * @return 0; -ENOTSUP with mode=map: some will be
+ */
+int softflow_try_maps(struct softflow_port *port);
 
 /** End it; if mbufs of it are out, it is kept for ever, and that is logged. */
 void softflow_end_map(struct softflow_port *port, uint16_t index);

@@ -19,6 +19,7 @@
 
 #define ARG_LOWER "lower"
 #define ARG_MAP   "map"
+#define ARG_MODE  "mode"
 
 RTE_LOG_REGISTER(softflow_logtype, pmd.net.softflow, NOTICE);
 
@@ -70,22 +71,42 @@ parse_map(const char *key, const char *value, void *args)
 	return 0;
 }
 
+static int
+parse_mode(const char *key, const char *value, void *args)
+{
+	static const char *const names[] = {
+		[SOFTFLOW_MODE_AUTO] = "auto",
+		[SOFTFLOW_MODE_MAP] = "map",
+		[SOFTFLOW_MODE_COPY] = "copy",
+	};
+
+	for (unsigned int i = 0; value != NULL && i < RTE_DIM(names); i++)
+		if (strcmp(value, names[i]) == 0) {
+			((struct softflow_args *)args)->mode = (enum softflow_mode)i;
+			return 0;
+		}
+	SOFTFLOW_LOG(
+		ERR, "%s=%s isn't known; give auto, map or copy", key, value == NULL ? "" : value);
+	return -EINVAL;
+}
+
 int
 softflow_parse_args(const char *text, struct softflow_args *args)
 {
-	static const char *const keys[] = { ARG_LOWER, ARG_MAP, NULL };
+	static const char *const keys[] = { ARG_LOWER, ARG_MAP, ARG_MODE, NULL };
 	struct rte_kvargs *list;
 	int ret = 0;
 
 	memset(args, 0, sizeof(*args));
 	list = rte_kvargs_parse(text == NULL ? "" : text, keys);
 	if (list == NULL) {
-		SOFTFLOW_LOG(ERR,
-			"can't read \"%s\"; known are lower= and map=", text == NULL ? "" : text);
+		SOFTFLOW_LOG(ERR, "can't read \"%s\"; known are lower=, map= and mode=",
+			text == NULL ? "" : text);
 		return -EINVAL;
 	}
 	if (rte_kvargs_process(list, ARG_LOWER, nmx_dpdk_keep_text, &args->lower) != 0 ||
-		rte_kvargs_process(list, ARG_MAP, parse_map, args) != 0)
+		rte_kvargs_process(list, ARG_MAP, parse_map, args) != 0 ||
+		rte_kvargs_process(list, ARG_MODE, parse_mode, args) != 0)
 		ret = -EINVAL;
 	if (ret == 0 && (args->lower == NULL || args->lower[0] == '\0')) {
 		SOFTFLOW_LOG(ERR, "lower= is missing; name the port below, as in lower=net_null0");
@@ -139,4 +160,5 @@ static struct rte_vdev_driver driver = {
 
 RTE_PMD_REGISTER_VDEV(net_softflow, driver);
 RTE_PMD_REGISTER_PARAM_STRING(net_softflow,
-	ARG_LOWER "=<port|[devargs]> " ARG_MAP "=<queue>:<guest's port>[:<its queue>]");
+	ARG_LOWER "=<port|[devargs]> " ARG_MAP "=<queue>:<guest's port>[:<its queue>] " ARG_MODE
+		  "=auto|map|copy");

@@ -89,8 +89,11 @@ start(struct rte_eth_dev *dev)
 
 	nmx_rxmap_lock_recaller(port->recaller);
 	ret = base.dev_start(dev);
-	if (ret == 0)
-		softflow_try_maps(port);
+	if (ret == 0) {
+		ret = softflow_try_maps(port);
+		if (ret != 0)
+			(void)base.dev_stop(dev);
+	}
 	nmx_rxmap_unlock_recaller(port->recaller);
 	return ret;
 }
@@ -188,6 +191,7 @@ softflow_init_port(struct rte_eth_dev *dev, const struct softflow_args *args)
 		return ret;
 	}
 	memcpy(port->targets, args->targets, sizeof(port->targets));
+	port->mode = args->mode;
 	ret = nmx_rxmap_start_recaller(&port->recaller);
 	if (ret == 0)
 		ret = nmx_wrapport_init_port(dev, &operations);

@@ -56,21 +56,43 @@ softflow_end_map(struct softflow_port *port, uint16_t index)
 	queue->map = NULL;
 }
 
-void
+int
 softflow_try_maps(struct softflow_port *port)
 {
+	int ret = 0;
+
 	for (uint16_t i = 0; i < SOFTFLOW_QUEUES_MAX; i++) {
 		enum nmx_rxmap_verdict verdict;
 
 		if (port->rx[i].map == NULL)
 			continue;
 		verdict = nmx_rxmap_try_uplink(port->rx[i].map);
-		if (!nmx_rxmap_is_fit(verdict))
-			SOFTFLOW_LOG(WARNING,
-				"Rx queue %u of the port below isn't filled with the guest's "
-				"buffers: %s; frames are copied",
-				i, nmx_rxmap_explain_verdict(verdict));
+		if (nmx_rxmap_is_fit(verdict))
+			continue;
+		if (port->mode == SOFTFLOW_MODE_MAP)
+			ret = -ENOTSUP;
+		SOFTFLOW_LOG(WARNING,
+			"Rx queue %u of the port below isn't filled with the guest's buffers: %s; "
+			"%s",
+			i, nmx_rxmap_explain_verdict(verdict),
+			ret != 0 ? "with mode=map that isn't allowed" : "frames are copied");
 	}
+	return ret;
+}
+
+/** Why nmx_guestport_lend_to() failed, and what to do. */
+static const char *
+explain_failure(int error)
+{
+	switch (error) {
+	case -EEXIST:
+		return "the guest's queue is mapped to another one; a guest's queue has one";
+	case -ENOSPC:
+		return "the guest's queues are mapped to too many devices; use fewer";
+	case -ENOMEM:
+		return "no memory; give EAL more";
+	}
+	return "a burst to the guest doesn't end; see what that lcore does";
 }
 
 static int
@@ -119,13 +141,10 @@ softflow_make_map(struct rte_eth_dev *dev, uint16_t index, uint16_t n_descriptor
 	ret = create_map(dev, index, n_descriptors, socket, pool, &queue->map);
 	if (ret != 0)
 		return ret;
+	nmx_rxmap_set_lending(queue->map, port->mode != SOFTFLOW_MODE_COPY);
 	ret = nmx_guestport_lend_to(guest, queue->map);
 	if (ret != 0) {
-		SOFTFLOW_LOG(ERR, "can't map Rx queue %u: %s", index,
-			ret == -EEXIST ? "the guest's queue is mapped to another one; a guest's "
-					 "queue has one"
-				       : "a burst to the guest doesn't end; see what that lcore "
-					 "does");
+		SOFTFLOW_LOG(ERR, "can't map Rx queue %u: %s", index, explain_failure(ret));
 		softflow_end_map(port, index);
 	}
 	return ret;

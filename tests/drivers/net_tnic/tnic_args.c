@@ -247,6 +247,17 @@ parse_stop(const char *value, struct tnic_config *config)
 	return false;
 }
 
+static bool
+parse_dma(const char *value, struct tnic_config *config)
+{
+	uint64_t n;
+
+	if (!parse_number_within(value, 0, TNIC_DMA_MAX, &n))
+		return false;
+	config->dma = (uint32_t)n;
+	return true;
+}
+
 static const struct option options[] = {
 	{ "file", ROLE_SENDS | ROLE_AUDITS, parse_file, "a path, shorter than 4096 bytes" },
 	{ "places", ROLE_SENDS | ROLE_AUDITS, parse_places, "a path, shorter than 4096 bytes" },
@@ -264,6 +275,7 @@ static const struct option options[] = {
 	{ "seed", ROLE_SENDS, parse_seed, "a number below 2^64" },
 	{ "ring", ROLE_SENDS, parse_ring, "a multiple of 32 up to 4096; 0 for no ring" },
 	{ "round", ROLE_SENDS, parse_round, "a number from 1 to 1024, and perhaps \"up\"" },
+	{ "dma", ROLE_SENDS, parse_dma, "a number of maps up to 1024; 0 for no IOMMU" },
 	{ "stop", ROLE_SENDS, parse_stop, "returns, refuses, lies, refuses-later or lies-later" },
 };
 
@@ -274,6 +286,7 @@ static_assert(TNIC_ARGS_MAX_SEGMENTS == 64, "as in the sentence");
 static_assert(TNIC_MAX_FLOWS == 4096 && TNIC_SEEN_SEQS == 4096, "as in the sentence");
 static_assert(TNIC_PACE_MAX_RATE == 1000000000, "as in the sentence");
 static_assert(PATH_MAX == 4096, "as in the sentence");
+static_assert(TNIC_DMA_MAX == 1024, "as in the sentence");
 static_assert(TNIC_RING_REFILL == 32 && TNIC_RING_MAX == 4096, "as in the sentence");
 
 static const struct option *

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tnic_dma.h"
 #include "tnic_frame.h"
 #include "tnic_random.h"
 #include "tnic_reason.h"
@@ -41,6 +42,7 @@ struct tnic_config {
 	uint32_t round; /* of a posted buffer's length */
 	bool rounds_up;
 	enum tnic_ring_stop stop;
+	uint32_t dma; /* maps for which there is room; 0: the NIC reaches everything */
 };
 
 /** For RTE_PMD_REGISTER_PARAM_STRING. */
@@ -48,7 +50,7 @@ struct tnic_config {
 	"file=<path> role=both|send|audit frames=<int> sizes=<int>-<int> segments=<int>-<int> " \
 	"flows=<int> window=<int> rate=<int> dst=<mac> src=<mac> macs=same|swapped seed=<int> " \
 	"ring=<int> round=<int>[up] stop=returns|refuses|lies|refuses-later|lies-later "        \
-	"places=<path>"
+	"dma=<int> places=<path>"
 
 /**
  * Read device arguments.

@@ -17,6 +17,7 @@
 #include <ethdev_driver.h>
 #include <ethdev_vdev.h>
 #include <rte_cycles.h>
+#include <rte_errno.h>
 #include <rte_ether.h>
 
 #include "tnic_port.h"
@@ -333,6 +334,8 @@ create_port(struct rte_vdev_device *device, const struct tnic_config *config,
 	port->config = *config;
 	port->handle = *handle;
 	port->places = places;
+	port->dma.maps_max = config->dma;
+	rte_spinlock_init(&port->dma.lock);
 	port->mac = choose_mac(config);
 	dev->data->mac_addrs = &port->mac;
 	dev->data->dev_link = link_up;
@@ -397,9 +400,68 @@ remove_device(struct rte_vdev_device *device)
 	return rte_eth_dev_release_port(dev);
 }
 
+/** NULL: the program has closed the port. */
+static struct tnic_port *
+find_port(const struct rte_vdev_device *device)
+{
+	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(device));
+
+	return dev != NULL ? get_port(dev) : NULL;
+}
+
+static int
+map_dma(struct rte_vdev_device *device, void *start, uint64_t iova, size_t size)
+{
+	struct tnic_port *port = find_port(device);
+	int ret = -EINVAL;
+
+	if (port != NULL && iova == (uintptr_t)start)
+		ret = port->dma.maps_max == 0 ? 0 : tnic_map_dma(&port->dma, start, size);
+	if (ret == 0)
+		return 0;
+	rte_errno = -ret;
+	return -1;
+}
+
+/** Tell of buffers that are posted in what is unmapped. Context: the table's lock held. */
+static void
+check_posted(struct tnic_port *port, const uint8_t *start, size_t size)
+{
+	uint32_t n = 0;
+
+	for (unsigned int i = 0; i < TNIC_MAX_QUEUES; i++)
+		n += tnic_count_posted_in(&port->sources[i].ring, start, size);
+	if (n > 0)
+		TNIC_LOG(ERR, "memory is unmapped for the device in which %u buffers are posted\n",
+			n);
+}
+
+static int
+unmap_dma(struct rte_vdev_device *device, void *start, uint64_t iova, size_t size)
+{
+	struct tnic_port *port = find_port(device);
+	int ret;
+
+	(void)iova;
+	if (port == NULL || port->dma.maps_max == 0)
+		return 0;
+	rte_spinlock_lock(&port->dma.lock);
+	ret = tnic_unmap_dma(&port->dma, start, size);
+	if (ret != 0)
+		TNIC_LOG(ERR, "what is unmapped for the device was never mapped\n");
+	check_posted(port, start, size);
+	rte_spinlock_unlock(&port->dma.lock);
+	if (ret == 0)
+		return 0;
+	rte_errno = -ret;
+	return -1;
+}
+
 static struct rte_vdev_driver driver = {
 	.probe = probe,
 	.remove = remove_device,
+	.dma_map = map_dma,
+	.dma_unmap = unmap_dma,
 };
 
 RTE_PMD_REGISTER_VDEV(net_tnic, driver);

@@ -27,6 +27,7 @@
 
 #include "tnic_args.h"
 #include "tnic_audit.h"
+#include "tnic_dma.h"
 #include "tnic_pace.h"
 #include "tnic_places.h"
 #include "tnic_report.h"
@@ -75,6 +76,7 @@ struct tnic_source {
 	const struct tnic_auditor_block *auditor;
 	struct rte_mempool *pool; /* of the application */
 	struct tnic_ring ring;
+	struct tnic_dma *dma;      /* the port's */
 	struct tnic_place *places; /* NULL: not noted */
 	_Atomic bool stopped;      /* the queue is */
 	uint32_t n_stops;
@@ -107,6 +109,7 @@ struct tnic_port {
 	struct tnic_config config;
 	struct tnic_report_handle handle;
 	struct tnic_place *places; /* NULL: there are none */
+	struct tnic_dma dma;
 	struct rte_ether_addr mac;
 	uint32_t run; /* of the stream that we send; 0 not begun */
 	uint16_t n_run_queues;

@@ -30,6 +30,7 @@ tnic_set_up_source(
 	source->block = &report->senders[queue_idx];
 	source->auditor = &report->auditors[queue_idx];
 	source->pool = pool;
+	source->dma = &port->dma;
 	source->places = port->places;
 	source->idle_cycles = rte_get_tsc_hz() / 1000 * TNIC_IDLE_MS;
 	source->quiet_cycles = rte_get_tsc_hz() / 1000 * TNIC_QUIET_MS;
@@ -46,8 +47,11 @@ tnic_set_up_source(
 int
 tnic_start_source(struct tnic_source *source)
 {
-	int ret = tnic_fill_ring(&source->ring);
+	int ret;
 
+	rte_spinlock_lock(&source->dma->lock);
+	ret = tnic_fill_ring(&source->ring);
+	rte_spinlock_unlock(&source->dma->lock);
 	if (ret == 0)
 		atomic_store(&source->stopped, false);
 	return ret;
@@ -66,8 +70,10 @@ tnic_stop_source(struct tnic_source *source)
 	if (how == TNIC_STOP_REFUSES)
 		return -EBUSY;
 	atomic_store(&source->stopped, true);
+	rte_spinlock_lock(&source->dma->lock);
 	if (how == TNIC_STOP_RETURNS)
 		tnic_empty_ring(&source->ring);
+	rte_spinlock_unlock(&source->dma->lock);
 	return 0;
 }
 
@@ -189,6 +195,29 @@ chain_mbufs(struct rte_mbuf **segments, const struct tnic_shape *shape, uint16_t
 	segments[0]->packet_type = RTE_PTYPE_L2_ETHER;
 }
 
+/** Take posted buffers that the NIC reaches; without an IOMMU it's no question. */
+static bool
+take_reachable(struct tnic_source *source, struct tnic_slot *slots, uint32_t n)
+{
+	struct tnic_dma *dma = source->dma;
+	bool taken, reached = true;
+
+	if (dma->maps_max == 0)
+		return tnic_take_slots(&source->ring, slots, n);
+	rte_spinlock_lock(&dma->lock);
+	taken = tnic_take_slots(&source->ring, slots, n);
+	for (uint32_t i = 0; taken && i < n; i++)
+		reached &= tnic_reaches(dma, slots[i].address, source->ring.buffer_bytes);
+	if (!reached && dma->n_faults++ == 0)
+		TNIC_LOG(ERR, "a posted buffer isn't mapped for the device: nothing is written\n");
+	rte_spinlock_unlock(&dma->lock);
+	if (reached)
+		return taken;
+	for (uint32_t i = 0; i < n; i++)
+		rte_mbuf_raw_free(slots[i].mbuf);
+	return false;
+}
+
 /** Make mbufs of posted buffers what rte_pktmbuf_alloc_bulk() gives, but for where frames go. */
 static bool
 take_posted(
@@ -196,7 +225,7 @@ take_posted(
 {
 	struct tnic_slot slots[TNIC_MAX_SEGMENTS];
 
-	if (!tnic_take_slots(&source->ring, slots, n))
+	if (!take_reachable(source, slots, n))
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
 		segments[i] = slots[i].mbuf;

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 nicmux contributors
+ */
+
+/**
+ * What is known of an uplink's device before it is tried.
+ *
+ * A device that reads and writes memory by itself needs a guest's to be mapped for it, and then
+ * takes each buffer's address as its driver finds it in the mbuf. In mode VA that is the address
+ * in this process; in mode PA the pages of a guest would have to be found, and kept from moving.
+ * Some drivers look at an mbuf's pool instead, for a key, or for a pool in hardware: their devices
+ * would be told nothing of a guest's memory, or write somewhere else. A port over other ports
+ * hands its pool on to devices that aren't known here.
+ */
+
+#include "uplink.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <bus_vdev_driver.h>
+#include <rte_bus.h>
+#include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_vfio.h>
+
+#include "loans.h"
+
+/** Beginnings of drivers' names. */
+static const char *const over_others[] = { "net_bonding", "net_failsafe", "net_softflow" };
+static const char *const know_pools[] = { "mlx5", "net_mlx", "net_mana", "net_cn", "net_octeontx",
+	"net_thunderx", "net_dpaa" };
+
+static bool
+is_one_of(const char *name, const char *const *beginnings, size_t n)
+{
+	for (size_t i = 0; name != NULL && i < n; i++)
+		if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_of_vdev_bus(const struct rte_device *device)
+{
+	return strcmp(rte_bus_name(rte_dev_bus(device)), "vdev") == 0;
+}
+
+enum nmx_rxmap_verdict
+nmx_rxmap_judge_device(uint16_t port)
+{
+	struct rte_eth_dev_info info;
+
+	if (rte_eth_dev_info_get(port, &info) != 0 || info.device == NULL ||
+		is_one_of(info.driver_name, over_others, RTE_DIM(over_others)))
+		return NMX_RXMAP_UNKNOWN_DEVICE;
+	if (is_of_vdev_bus(info.device))
+		return NMX_RXMAP_UNTRIED;
+	if (is_one_of(info.driver_name, know_pools, RTE_DIM(know_pools)))
+		return NMX_RXMAP_KNOWS_POOLS;
+	return rte_eal_iova_mode() == RTE_IOVA_VA ? NMX_RXMAP_UNTRIED : NMX_RXMAP_NEEDS_VA;
+}
+
+/* rte_dev_dma_map() wants all memory in EAL's tables first, which have room for a few areas. Below
+ * it are these two ways.
+ */
+
+static int
+map_in_container(void *unused, void *host, uint64_t size)
+{
+	const uint64_t address = (uintptr_t)host;
+
+	(void)unused;
+	if (rte_vfio_container_dma_map(RTE_VFIO_DEFAULT_CONTAINER_FD, address, address, size) == 0)
+		return 0;
+	return rte_errno > 0 ? -rte_errno : -EIO;
+}
+
+static void
+unmap_in_container(void *unused, void *host, uint64_t size)
+{
+	const uint64_t address = (uintptr_t)host;
+
+	(void)unused;
+	/* It fails if the container is gone, and all its mappings with it. */
+	(void)rte_vfio_container_dma_unmap(RTE_VFIO_DEFAULT_CONTAINER_FD, address, address, size);
+}
+
+static const struct rte_vdev_driver *
+get_vdev_driver(const struct rte_device *device)
+{
+	return container_of(rte_dev_driver(device), const struct rte_vdev_driver, driver);
+}
+
+static int
+map_for_vdev(void *device, void *host, uint64_t size)
+{
+	int ret = get_vdev_driver(device)->dma_map(
+		RTE_DEV_TO_VDEV((struct rte_device *)device), host, (uintptr_t)host, size);
+
+	if (ret == 0)
+		return 0;
+	return rte_errno > 0 ? -rte_errno : -EIO;
+}
+
+static void
+unmap_for_vdev(void *device, void *host, uint64_t size)
+{
+	const struct rte_vdev_driver *driver = get_vdev_driver(device);
+
+	if (driver->dma_unmap != NULL)
+		(void)driver->dma_unmap(
+			RTE_DEV_TO_VDEV((struct rte_device *)device), host, (uintptr_t)host, size);
+}
+
+bool
+nmx_rxmap_get_domain(const struct nmx_rxmap *map, struct nmx_mem_domain *ret_domain)
+{
+	/* Whatever has no way of its own is in EAL's one container. */
+	static const struct nmx_mem_domain container = {
+		.key = "container",
+		.map = map_in_container,
+		.unmap = unmap_in_container,
+	};
+	struct rte_eth_dev_info info;
+
+	if (rte_eth_dev_info_get(map->port, &info) != 0 || info.device == NULL)
+		return false; /* nor is it fit for anything */
+	*ret_domain = container;
+	if (!is_of_vdev_bus(info.device))
+		return true;
+	ret_domain->key = ret_domain->device = info.device;
+	ret_domain->map = map_for_vdev;
+	ret_domain->unmap = unmap_for_vdev;
+	return get_vdev_driver(info.device)->dma_map != NULL;
+}
