@@ -258,6 +258,28 @@ parse_dma(const char *value, struct tnic_config *config)
 	return true;
 }
 
+static bool
+parse_spoil(const char *value, struct tnic_config *config)
+{
+	uint64_t n;
+
+	if (!parse_number_within(value, 0, 1, &n))
+		return false;
+	config->spoils = n == 1;
+	return true;
+}
+
+static bool
+parse_first(const char *value, struct tnic_config *config)
+{
+	uint64_t n;
+
+	if (!parse_number_within(value, 0, TNIC_MAX_QUEUES - 1, &n))
+		return false;
+	config->first_queue = (uint32_t)n;
+	return true;
+}
+
 static const struct option options[] = {
 	{ "file", ROLE_SENDS | ROLE_AUDITS, parse_file, "a path, shorter than 4096 bytes" },
 	{ "places", ROLE_SENDS | ROLE_AUDITS, parse_places, "a path, shorter than 4096 bytes" },
@@ -277,6 +299,8 @@ static const struct option options[] = {
 	{ "round", ROLE_SENDS, parse_round, "a number from 1 to 1024, and perhaps \"up\"" },
 	{ "dma", ROLE_SENDS, parse_dma, "a number of maps up to 1024; 0 for no IOMMU" },
 	{ "stop", ROLE_SENDS, parse_stop, "returns, refuses, lies, refuses-later or lies-later" },
+	{ "spoil", ROLE_SENDS, parse_spoil, "0 or 1" },
+	{ "first", ROLE_SENDS, parse_first, "a queue's number, from 0 to 15" },
 };
 
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -287,6 +311,7 @@ static_assert(TNIC_MAX_FLOWS == 4096 && TNIC_SEEN_SEQS == 4096, "as in the sente
 static_assert(TNIC_PACE_MAX_RATE == 1000000000, "as in the sentence");
 static_assert(PATH_MAX == 4096, "as in the sentence");
 static_assert(TNIC_DMA_MAX == 1024, "as in the sentence");
+static_assert(TNIC_MAX_QUEUES == 16, "as in the sentence");
 static_assert(TNIC_RING_REFILL == 32 && TNIC_RING_MAX == 4096, "as in the sentence");
 
 static const struct option *
@@ -351,6 +376,7 @@ tnic_parse_args(const char *text, struct tnic_config *ret_config, struct tnic_re
 			.src = { 0x02, 't', 'n', 'i', 'c', 1 } },
 		.seed = 1,
 		.round = 1,
+		.spoils = true,
 	};
 	struct rte_kvargs *pairs = rte_kvargs_parse(text, NULL);
 	int ret = 0;

@@ -42,7 +42,9 @@ struct tnic_config {
 	uint32_t round; /* of a posted buffer's length */
 	bool rounds_up;
 	enum tnic_ring_stop stop;
-	uint32_t dma; /* maps for which there is room; 0: the NIC reaches everything */
+	uint32_t dma;         /* maps for which there is room; 0: the NIC reaches everything */
+	bool spoils;          /* what of a posted buffer is behind its frame */
+	uint32_t first_queue; /* those below it send nothing */
 };
 
 /** For RTE_PMD_REGISTER_PARAM_STRING. */
@@ -50,7 +52,7 @@ struct tnic_config {
 	"file=<path> role=both|send|audit frames=<int> sizes=<int>-<int> segments=<int>-<int> " \
 	"flows=<int> window=<int> rate=<int> dst=<mac> src=<mac> macs=same|swapped seed=<int> " \
 	"ring=<int> round=<int>[up] stop=returns|refuses|lies|refuses-later|lies-later "        \
-	"dma=<int> places=<path>"
+	"dma=<int> places=<path> spoil=0|1 first=<int>"
 
 /**
  * Read device arguments.

@@ -31,6 +31,8 @@ defaults_need_a_file_only(void **unused)
 	assert_int_equal(config.segments.high, 1);
 	assert_int_equal(config.window, 0);
 	assert_true(config.rate == 0);
+	assert_true(config.spoils);
+	assert_int_equal(config.first_queue, 0);
 	assert_int_equal(config.macs.dst[0], 2);
 	assert_int_equal(config.macs.src[0], 2);
 }
@@ -44,9 +46,11 @@ every_argument_is_taken(void **unused)
 
 	(void)unused;
 	assert_int_equal(
-		tnic_parse_args("frames=18446744073709551615,sizes=61-9728,segments=2-64,"
-				"flows=4096,window=4096,rate=1000000000,dst=02:00:00:00:00:0a,"
-				"src=02:00:00:00:00:0B,macs=swapped,seed=7,role=both,file=f",
+		tnic_parse_args(
+			"frames=18446744073709551615,sizes=61-9728,segments=2-64,"
+			"flows=4096,window=4096,rate=1000000000,dst=02:00:00:00:00:0a,"
+			"src=02:00:00:00:00:0B,macs=swapped,seed=7,role=both,file=f,spoil=0,"
+			"first=15",
 			&config, &reason),
 		0);
 	assert_true(config.frames == UINT64_MAX);
@@ -58,6 +62,8 @@ every_argument_is_taken(void **unused)
 	assert_int_equal(config.window, 4096);
 	assert_true(config.rate == 1000000000);
 	assert_true(config.seed == 7);
+	assert_true(!config.spoils);
+	assert_int_equal(config.first_queue, 15);
 	expected = tnic_get_expected_macs(&config);
 	assert_int_equal(config.macs.dst[5], 0x0a);
 	assert_int_equal(expected.dst[5], 0x0b);
@@ -105,6 +111,8 @@ bad_arguments_get_a_sentence_and_change_nothing(void **unused)
 		{ "file=f,src=03:00:00:00:00:01", "MAC address of one station" },
 		{ "file=f,macs=odd", "same or swapped" },
 		{ "file=f,seed=0x1", "seed=0x1" },
+		{ "file=f,spoil=2", "0 or 1" },
+		{ "file=f,first=16", "from 0 to 15" },
 		{ "file=f,file=g", "file=: given 2 times" },
 		{ "file=f,role=audit,frames=5",
 			"frames=: means nothing to a port that only audits" },

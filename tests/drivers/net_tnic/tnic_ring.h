@@ -15,7 +15,7 @@
  * ring that can't be filled doesn't start; a queue that is stopped frees what it holds.
  *
  * The length that the NIC is told is the pool's room, rounded as NICs round it. Behind each frame
- * the rest of the buffer is overwritten, too: a NIC may do so.
+ * the rest of the buffer is overwritten, too: a NIC may do so. spoil=0 leaves it, for measurements.
  */
 
 #ifndef TNIC_RING_H

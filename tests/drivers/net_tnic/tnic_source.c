@@ -84,17 +84,27 @@ count_flows(uint32_t queue_idx, uint32_t n_queues, uint32_t n_flows)
 	return queue_idx < n_flows ? (n_flows - queue_idx - 1) / n_queues + 1 : 0;
 }
 
-/** The total is shared evenly by the queues that have flows. */
+/** How many queues have flows and may send. */
+static uint32_t
+count_senders(const struct tnic_config *config, uint32_t n_queues)
+{
+	uint32_t end = RTE_MIN(n_queues, config->n_flows);
+
+	return end > config->first_queue ? end - config->first_queue : 0;
+}
+
+/** The total is shared evenly by the queues that send. */
 static uint64_t
 get_share(const struct tnic_config *config, uint32_t queue_idx, uint32_t n_queues)
 {
-	uint32_t n = RTE_MIN(n_queues, config->n_flows);
+	uint32_t n = count_senders(config, n_queues);
+	uint32_t number = queue_idx - config->first_queue;
 
-	if (queue_idx >= n)
+	if (queue_idx < config->first_queue || number >= n)
 		return 0;
 	if (config->frames == 0)
 		return UINT64_MAX;
-	return config->frames / n + (queue_idx < config->frames % n ? 1 : 0);
+	return config->frames / n + (number < config->frames % n ? 1 : 0);
 }
 
 void
@@ -112,7 +122,7 @@ tnic_begin_sources(struct tnic_port *port, uint16_t n_queues)
 		source->sent = 0;
 		source->share = get_share(config, i, n_queues);
 		tnic_init_pace(&source->pace, config->rate, rte_get_tsc_hz(),
-			RTE_MIN((uint32_t)n_queues, config->n_flows));
+			RTE_MAX(count_senders(config, n_queues), 1u));
 		source->random.state = tnic_mix(config->seed + (i + 1) * TNIC_RANDOM_STEP);
 		source->run = port->run;
 		source->n_queues = n_queues;
@@ -272,7 +282,7 @@ make_frame(struct tnic_source *source)
 	tnic_build_frame(&identity, &source->config->macs, spans, shape.n_segments);
 	if (source->places != NULL)
 		tnic_note_place(source->places, identity.flow, identity.seq, spans[0].data);
-	if (posted)
+	if (posted && source->config->spoils)
 		spoil_rest(source, spans, shape.n_segments);
 	return segments[0];
 }
