@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The sides of a comparison: what host and guest load, and how testpmd is called."""
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -10,25 +11,69 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
 
+from process import Failure  # noqa: E402
 from rig import Rig, memory_args, pick_lcores  # noqa: E402
 from testpmd import Testpmd, wait_until  # noqa: E402
 
 LOGS = os.path.join(ROOT, "build/bench/log")
-TESTPMD = ["--rxd=1024", "--txd=1024", "--burst=32"]
+RING = 1024
+BURST = "--burst=32"
+TESTPMD = [f"--rxd={RING}", f"--txd={RING}", BURST]
+# What net_null is given besides its size, by path. All other paths have the test NIC.
+NULL = {"pvp": "", "pay": ",copy=1"}
 
 
-class Ours:
-    """The plugins, copying both ways."""
+def make_source(rig, path, size, **tnic):
+    """EAL's arguments for what frames come from; the port's are last. tnic: keys of the test NIC."""
+    if path in NULL:
+        return ["--vdev", f"net_null0,size={size}{NULL[path]}"]
+    return [*rig.plugin("tnic"), "--vdev", rig.tnic(**{"sizes": size, "macs": "swapped",
+                                                                "flows": 1, **tnic})]
 
-    name = "net_vdpdk-copy"
+
+class Side:
+    """A guest, and a host that forwards between it and a source: two testpmds."""
+
     form = ""
-
-    def host(self, rig):
-        return [*rig.plugin("vdpdk_host"), "--vdev", f"net_vdpdk_host0,path={rig.path('s')}"]
+    ours = False
+    ring = RING  # the guest's
+    tnic = {}  # keys of the test NIC, where that is the source
+    telemetry = False  # the host is asked
 
     def behind(self, rig, lower):
         """What the host has behind its source, a port of that name."""
         return []
+
+    def begin(self, rig):
+        """All is set up, no frame was sent."""
+
+    def lay_out(self, rig, path, size, **tnic):
+        """Command lines of host and guest, EAL's arguments and the program's."""
+        source = make_source(rig, path, size, **{**self.tnic, **tnic})
+        lower = source[-1].split(",")[0]
+        host = [*common("host", rig, 0, self.telemetry), *self.host(rig), *source,
+                *self.behind(rig, lower)]
+        guest = [*common("guest", rig, 1), *self.guest(rig)]
+        return ((host, [*TESTPMD, "--forward-mode=io", "--record-core-cycles"]),
+                (guest, [f"--rxd={self.ring}", f"--txd={self.ring}", BURST,
+                         "--forward-mode=macswap"]))
+
+    def list_commands(self, rig, path, size):
+        return [" ".join(["dpdk-testpmd", *eal, "--", "-i", *args])
+                for eal, args in self.lay_out(rig, path, size)]
+
+    def start(self, plugins, path, size, **tnic):
+        return Pair(self, plugins, path, size, **tnic)
+
+
+class Ours(Side):
+    """The plugins, copying both ways."""
+
+    name = "net_vdpdk-copy"
+    ours = True
+
+    def host(self, rig):
+        return [*rig.plugin("vdpdk_host"), "--vdev", f"net_vdpdk_host0,path={rig.path('s')}"]
 
     def guest(self, rig):
         return [*rig.plugin("vdpdk"), "--vdev", f"net_vdpdk0,path={rig.path('s')}"]
@@ -44,11 +89,8 @@ class Wrapped(Ours):
                 f"net_softflow0,lower={lower},map=0:net_vdpdk_host0"]
 
 
-class Peer:
+class Peer(Side):
     """Of DPDK's own drivers."""
-
-    def behind(self, rig, lower):
-        return []
 
     def single_file(self):
         # Without huge pages in one file they refuse to share them.
@@ -81,7 +123,6 @@ class Memif(Peer):
     """memif, which copies on either side."""
 
     name = "net_memif"
-    form = ""
     RING = "rsize=10,bsize=2048,socket-abstract=no"
 
     def host(self, rig):
@@ -101,31 +142,44 @@ class MemifZeroCopy(Memif):
         return [*self.single_file(), *args, vdev + ",zero-copy=yes"]
 
 
-def common(end, rig, number):
-    return [*pick_lcores(end), "--no-pci", "--no-telemetry", *memory_args(),
-            "--file-prefix", f"{rig.prefix}-{end}{number}"]
+def common(end, rig, number, telemetry=False):
+    return [*pick_lcores(end), "--no-pci", *([] if telemetry else ["--no-telemetry"]),
+            *memory_args(), "--file-prefix", f"{rig.prefix}-{end}{number}"]
 
 
-def command_lines(side, rig, source):
-    """EAL's arguments of host and guest. `source`: what the host has besides; its port is last."""
-    lower = source[-1].split(",")[0]
-    return ([*common("host", rig, 0), *side.host(rig), *source, *side.behind(rig, lower)],
-            [*common("guest", rig, 1), *side.guest(rig)])
+def check_report(report, name):
+    """The test NIC's frames are what they were."""
+    damaged = report.changed + report.foreign + report.malformed
+    if damaged:
+        raise Failure(f"{name}: {damaged} frames came back damaged")
+
+
+@dataclasses.dataclass
+class Counts:
+    """What a host has counted up to a moment."""
+
+    time: float
+    left: int  # frames, by its port that isn't the guest's
+    cycles: int  # busy ones of its CPU
+    packets: int  # received from either port
+    taken: int = 0  # from the source
+    dropped: int = 0  # of these: the guest had no room
+    given: int = 0  # to the guest
+    mapped: int = 0  # of these: they were in its memory already
 
 
 class Pair:
     """A host that forwards between its guest (port 0) and a source, and the guest."""
 
-    def __init__(self, side, plugins, make_source):
+    def __init__(self, side, plugins, path, size, **tnic):
         self.rig = Rig(plugins, LOGS)
-        host, guest = command_lines(side, self.rig, make_source(self.rig))
+        self.side, self.path = side, path
+        host, guest = side.lay_out(self.rig, path, size, **tnic)
         try:
-            self.host = self.rig.add(Testpmd(
-                host, [*TESTPMD, "--forward-mode=io", "--record-core-cycles"],
-                self.rig.log("host")))
-            self.guest = self.rig.add(Testpmd(
-                guest, [*TESTPMD, "--forward-mode=macswap"], self.rig.log("guest")))
+            self.host = self.rig.add(Testpmd(*host, self.rig.log("host")))
+            self.guest = self.rig.add(Testpmd(*guest, self.rig.log("guest")))
             wait_until(self.host.link_is_up, "link up")
+            side.begin(self.rig)
             self.guest.command("start")
             self.host.command("start")
         except BaseException:
@@ -142,20 +196,28 @@ class Pair:
     def commands(self):
         return " ".join(self.host.argv), " ".join(self.guest.argv)
 
-
-class Sample:
-    """What the host's testpmd has counted up to a moment."""
-
-    def __init__(self, host):
-        answer = host.command("show fwd stats all")
-        self.time = time.monotonic()
+    def read(self):
+        answer = self.host.command("show fwd stats all")
+        now = time.monotonic()
         source = answer[answer.rindex("statistics for port "):]
-        self.left, = map(int, re.search(r"TX-packets: (\d+)", source).groups())
-        self.taken, = map(int, re.search(r"RX-packets: (\d+)", source).groups())
         guest = answer[:len(answer) - len(source)]
-        self.dropped, = map(int, re.search(r"TX-dropped: (\d+)", guest).groups())
-        self.cycles, self.packets = map(int, re.search(
+        cycles, packets = map(int, re.search(
             r"total cycles=(\d+) / total io packets=(\d+)", answer).groups())
+        counts = Counts(now, find_number("TX-packets", source), cycles, packets,
+                        find_number("RX-packets", source), find_number("TX-dropped", guest))
+        if self.side.ours:
+            counters = self.host.xstats(0)
+            counts.given, counts.mapped = (counters["to_guest_frames"],
+                                           counters["to_guest_mapped"])
+        return counts
+
+    def check(self):
+        if self.path not in NULL:
+            check_report(self.rig.report(), self.side.name)
+
+
+def find_number(name, text):
+    return int(re.search(rf"{name}: (\d+)", text).group(1))
 
 
 def ping_pong(cpus):

@@ -4,20 +4,27 @@ Switches side by side: nicmuxd, and Open vSwitch on DPDK without systemd.
 
 Each has CPU 0 for its data path. On CPU 1 is one testpmd with the guests' ports.
 
-    wire   net_tnic, a port of the switch, makes frames for the guest, which swaps their addresses;
-           the switch brings them back to net_tnic, which checks every byte
-    ew     two guests in one program send each other the same frames round and round
+    wire      net_tnic, a port of the switch, makes frames for the guest, which swaps their
+              addresses; the switch brings them back to net_tnic, which checks every byte
+    pvp, pay  net_null in its place: Open vSwitch only, with a rule for either port instead of
+              addresses. nicmuxd has no such rules: net_null's frames have no addresses that it
+              could go by or let pass, and they come in each queue, also in the one that isn't the
+              guest's, where they would be made, looked at and dropped
+    ew        two guests in one program send each other the same frames round and round
 """
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
 
-from sides import LOGS, TESTPMD, Vhost, common, memory_args
+from sides import (LOGS, NULL, TESTPMD, Counts, Vhost, check_report, common, make_source,
+                   memory_args)
 
 from mux import Mux
+from process import Failure
 from rig import CPUS, Rig
 from testpmd import Program, Testpmd, wait_until
 
@@ -27,19 +34,56 @@ WIRE = "02:00:00:00:00:01"
 EW_BURSTS = 8
 
 
-class Failure(Exception):
-    """A switch or what it needs can't be had."""
+class Switch:
+    """A side of a comparison; an instance is one that runs, or could."""
+
+    form = ""
+    ours = False
+    tnic = {}  # keys of the test NIC that it needs
+
+    @classmethod
+    def lay_out(cls, rig, path, size):
+        """The switch, not started, and the command line of its guests."""
+        n_guests = 2 if path == "ew" else 1
+        source = rig.tnic(role="audit") if path == "ew" else make_source(
+            rig, path, size, dst=GUESTS[0], src=WIRE, **cls.tnic)[-1]
+        mode = ["--forward-mode=macswap"] if path != "ew" else [
+            "--forward-mode=mac", f"--eth-peer=0,{GUESTS[1]}", f"--eth-peer=1,{GUESTS[0]}",
+            f"--txpkts={size}"]
+        switch = cls(rig, source, n_guests, path in NULL)
+        return switch, ([*common("guest", rig, 1), *switch.vdevs(n_guests)], [*TESTPMD, *mode])
+
+    @classmethod
+    def list_commands(cls, rig, path, size):
+        switch, (eal, args) = cls.lay_out(rig, path, size)
+        return [*switch.list_own(), " ".join(["dpdk-testpmd", *eal, "--", "-i", *args])]
+
+    @classmethod
+    def start(cls, plugins, path, size):
+        return Bed(cls, plugins, path, size)
 
 
-class Nicmuxd:
+class Nicmuxd(Switch):
     """The daemon, with all its checks."""
 
     name = "nicmuxd"
-    form = ""
+    ours = True
+    uplink = {}
+    guest = {}
 
-    def __init__(self, rig, wire, n_guests):
-        self.mux = Mux(rig, [{"name": f"g{i}", "macs": [GUESTS[i]]} for i in range(n_guests)],
-                       device=wire, eal=rig.plugin("tnic"))
+    def __init__(self, rig, wire, n_guests, by_port):
+        assert not by_port
+        self.mux = Mux(rig, [{"name": f"g{i}", "macs": [GUESTS[i]], **self.guest}
+                             for i in range(n_guests)],
+                       device=wire, eal=rig.plugin("tnic"), start=False, **self.uplink)
+
+    def begin(self):
+        self.mux.start()
+
+    def list_own(self):
+        with open(self.mux.config_path, encoding="ascii") as file:
+            return [f"cat >{self.mux.config_path} <<END\n{file.read()}\nEND",
+                    " ".join(self.mux.argv)]
 
     def vdevs(self, n_guests):
         args = self.mux.rig.plugin("vdpdk")
@@ -47,10 +91,14 @@ class Nicmuxd:
             args += ["--vdev", self.mux.vdev(f"g{i}", i)]
         return args
 
-    def read_cycles(self):
-        """(busy cycles, frames) so far."""
-        answer = self.mux.ask("/nicmux/worker")
-        return answer["busy_cycles"], answer["frames"]
+    def read(self):
+        worker, guest, wire = (self.mux.ask("/nicmux/worker"), self.mux.guest("g0"),
+                               self.mux.wire())
+        return Counts(time.monotonic(), wire["to_uplink_frames"], worker["busy_cycles"],
+                      worker["frames"],
+                      wire["from_uplink_frames"] + guest["uplink_queues_frames"],
+                      guest["to_guest_drop_no_posted"], guest["to_guest_frames"],
+                      guest["to_guest_mapped"])
 
     def wait_ready(self):
         pass
@@ -59,7 +107,17 @@ class Nicmuxd:
         pass
 
 
-class OpenVSwitch:
+class NicmuxdMapped(Nicmuxd):
+    """The same with a queue of the guest's own, filled with its buffers."""
+
+    name = "nicmuxd-mapped"
+    uplink = {"steering": "static", "queues": 2}
+    guest = {"uplink_queues": [1]}
+    # Everybody's queue is quiet: flow 1 comes in queue 1.
+    tnic = {"flows": 2, "first": 1}
+
+
+class OpenVSwitch(Switch):
     """ovsdb-server and ovs-vswitchd of the distribution, in the rig's folder."""
 
     name = "ovs-dpdk"
@@ -67,72 +125,87 @@ class OpenVSwitch:
     SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
     form = Vhost.BEST
 
-    def __init__(self, rig, wire, n_guests):
-        if not os.path.exists(self.BINARY):
-            raise Failure("Open vSwitch isn't there; apt-get install openvswitch-switch-dpdk")
-        self.rig = rig
-        self.environment = dict(os.environ, OVS_RUNDIR=rig.folder, OVS_LOGDIR=rig.folder,
-                                OVS_DBDIR=rig.folder)
+    def __init__(self, rig, wire, n_guests, by_port):
+        self.rig, self.wire, self.n_guests, self.by_port = rig, wire, n_guests, by_port
+        self.folders = {name: rig.folder for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR")}
         self.database = f"unix:{rig.path('db.sock')}"
-        self.start_database()
-        self.start_switch()
-        self.add_ports(wire, n_guests)
+
+    @classmethod
+    def is_there(cls):
+        return os.path.exists(cls.BINARY)
+
+    # What is done in order: (command, None), or (daemon, the socket that it makes).
+
+    def vsctl(self, *argv):
+        return ["ovs-vsctl", f"--db={self.database}", "--timeout=30", *argv]
+
+    def list_database_steps(self):
+        return [(["ovsdb-tool", "create", self.rig.path("conf.db"), self.SCHEMA], None),
+                (["ovsdb-server", self.rig.path("conf.db"), f"--remote=p{self.database}",
+                  f"--unixctl={self.rig.path('db.ctl')}"], self.rig.path("db.sock"))]
+
+    def list_switch_steps(self):
+        extra = ["--no-pci", "--file-prefix", f"{self.rig.prefix}-ovs", *self.rig.plugin("tnic"),
+                 *memory_args()]
+        return [(self.vsctl("--no-wait", "init"), None),
+                (self.vsctl(
+                    "--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
+                    # Beside its forwarding thread, of nice -20, its other threads starve.
+                    f"other_config:dpdk-lcore-mask={1 << CPUS[-1]:#x}",
+                    f"other_config:pmd-cpu-mask={1 << CPUS[0]:#x}",
+                    'other_config:dpdk-socket-mem="1024"',
+                    f'other_config:dpdk-extra="{" ".join(extra)}"'), None),
+                # In a network of its own: its bridge is an interface of the kernel, too. It has
+                # much to say, and nobody reads its terminal meanwhile.
+                (["unshare", "--net", self.BINARY, self.database,
+                  f"--unixctl={self.rig.path('vswitchd.ctl')}", "-vconsole:off",
+                  f"--log-file={self.rig.log('vswitchd-own')}"], self.rig.path("vswitchd.ctl")),
+                (self.vsctl("wait-until", "Open_vSwitch", ".", "dpdk_initialized=true"), None)]
+
+    def list_port_steps(self):
+        lines = [["add-br", "br", "--", "set", "bridge", "br", "datapath_type=netdev"],
+                 ["add-port", "br", "wire", "--", "set", "Interface", "wire", "type=dpdk",
+                  f'options:dpdk-devargs="{self.wire}"', "options:n_rxq_desc=1024",
+                  "options:n_txq_desc=1024"]]
+        for i in range(self.n_guests):
+            lines.append(["add-port", "br", f"g{i}", "--", "set", "Interface", f"g{i}",
+                          "type=dpdkvhostuserclient",
+                          f"options:vhost-server-path={self.rig.path(f'g{i}')}"])
+        rules = [["ovs-ofctl", "add-flow", f"unix:{self.rig.path('br.mgmt')}",
+                  f"in_port={a},actions=output:{b}"] for a, b in (("wire", "g0"), ("g0", "wire"))]
+        return [*((self.vsctl(*line), None) for line in lines),
+                *((rule, None) for rule in rules if self.by_port)]
+
+    def list_steps(self):
+        return (self.list_database_steps() + self.list_switch_steps() + self.list_port_steps())
+
+    def list_own(self):
+        return ["export " + " ".join(f"{key}={value}" for key, value in self.folders.items()),
+                *(shlex.join(argv) + (" &" if socket else "") for argv, socket in
+                  self.list_steps())]
 
     def run(self, *argv):
-        done = subprocess.run(argv, env=self.environment, check=False, capture_output=True,
-                              text=True, timeout=60)
+        done = subprocess.run(argv, env={**os.environ, **self.folders}, check=False,
+                              capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
             raise Failure(f"{' '.join(argv)}: {done.stderr}")
         return done.stdout
 
-    def vsctl(self, *argv):
-        return self.run("ovs-vsctl", f"--db={self.database}", *argv)
+    def begin(self):
+        for argv, socket in self.list_steps():
+            if socket is None:
+                self.run(*argv)
+                continue
+            name = os.path.basename(socket).split(".")[0]
+            self.rig.add(Program(argv, self.rig.log(name), environment=self.folders))
+            wait_until(lambda socket=socket: os.path.exists(socket), socket, 30)
+        for name in ("wire", *(f"g{i}" for i in range(self.n_guests))):
+            error = self.run(*self.vsctl("get", "Interface", name, "error")).strip()
+            if error != "[]":
+                raise Failure(f"Open vSwitch: {name}: {error}")
 
     def appctl(self, *argv):
         return self.run("ovs-appctl", "-t", self.rig.path("vswitchd.ctl"), *argv)
-
-    def start_database(self):
-        self.run("ovsdb-tool", "create", self.rig.path("conf.db"), self.SCHEMA)
-        self.rig.add(Program(
-            ["ovsdb-server", self.rig.path("conf.db"), f"--remote=p{self.database}",
-             f"--unixctl={self.rig.path('db.ctl')}"], self.rig.log("ovsdb"),
-            environment=self.environment))
-        wait_until(lambda: os.path.exists(self.rig.path("db.sock")), "ovsdb-server")
-
-    def start_switch(self):
-        extra = ["--no-pci", "--file-prefix", f"{self.rig.prefix}-ovs", *self.rig.plugin("tnic"),
-                 *memory_args()]
-        self.vsctl("--no-wait", "init")
-        self.vsctl("--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
-                   # Beside its forwarding thread, of nice -20, its other threads starve.
-                   f"other_config:dpdk-lcore-mask={1 << CPUS[-1]:#x}",
-                   f"other_config:pmd-cpu-mask={1 << CPUS[0]:#x}",
-                   'other_config:dpdk-socket-mem="1024"',
-                   f'other_config:dpdk-extra="{" ".join(extra)}"')
-        self.rig.add(Program(
-            # In a network of its own: its bridge is an interface of the kernel, too. It has much
-            # to say, and nobody reads its terminal meanwhile.
-            ["unshare", "--net", self.BINARY, self.database,
-             f"--unixctl={self.rig.path('vswitchd.ctl')}", "-vconsole:off",
-             f"--log-file={self.rig.log('vswitchd-own')}"],
-            self.rig.log("vswitchd"), environment=self.environment))
-        wait_until(lambda: os.path.exists(self.rig.path("vswitchd.ctl")), "ovs-vswitchd", 30)
-        wait_until(lambda: "true" in self.vsctl("get", "Open_vSwitch", ".", "dpdk_initialized"),
-                   "ovs-vswitchd's DPDK", 30)
-
-    def add_ports(self, wire, n_guests):
-        self.vsctl("add-br", "br", "--", "set", "bridge", "br", "datapath_type=netdev")
-        self.vsctl("add-port", "br", "wire", "--", "set", "Interface", "wire", "type=dpdk",
-                   f'options:dpdk-devargs="{wire}"', "options:n_rxq_desc=1024",
-                   "options:n_txq_desc=1024")
-        for i in range(n_guests):
-            self.vsctl("add-port", "br", f"g{i}", "--", "set", "Interface", f"g{i}",
-                       "type=dpdkvhostuserclient",
-                       f"options:vhost-server-path={self.rig.path(f'g{i}')}")
-        for name in ("wire", *(f"g{i}" for i in range(n_guests))):
-            error = self.vsctl("get", "Interface", name, "error").strip()
-            if error != "[]":
-                raise Failure(f"Open vSwitch: {name}: {error}")
 
     def vdevs(self, n_guests):
         args = [] if memory_args() else ["--single-file-segments"]
@@ -144,11 +217,15 @@ class OpenVSwitch:
     def wait_ready(self):
         time.sleep(1)  # it looks for its guests by and by
 
-    def read_cycles(self):
+    def read(self):
         answer = self.appctl("dpif-netdev/pmd-stats-show")
         cycles = sum(map(int, re.findall(r"processing cycles: (\d+)", answer)))
         frames = sum(map(int, re.findall(r"packets received: (\d+)", answer)))
-        return cycles, frames
+        ports, now = self.appctl("dpctl/show", "-s"), time.monotonic()
+        wire, guest = (dict(zip(("taken", "left", "dropped"), map(int, re.search(
+            rf"port \d+: {name} .*?RX packets:(\d+).*?TX packets:(\d+) errors:\S+ dropped:(\d+)",
+            ports, re.S).groups()))) for name in ("wire", "g0"))
+        return Counts(now, wire["left"], cycles, frames, wire["taken"], guest["dropped"])
 
     def end(self):
         shutil.rmtree(f"/run/dpdk/{self.rig.prefix}-ovs", ignore_errors=True)
@@ -159,41 +236,38 @@ class Bed:
 
     def __init__(self, kind, plugins, path, size):
         self.rig = Rig(plugins, LOGS)
-        self.path = path
-        n_guests = 1 if path == "wire" else 2
-        source = self.rig.tnic(role="audit") if path == "ew" else self.rig.tnic(
-            sizes=size, macs="swapped", dst=GUESTS[0], src=WIRE)
+        self.kind, self.path = kind, path
+        self.switch, guest = kind.lay_out(self.rig, path, size)
         try:
-            self.switch = kind(self.rig, source, n_guests)
-            mode = ["--forward-mode=macswap"] if path == "wire" else [
-                "--forward-mode=mac", f"--eth-peer=0,{GUESTS[1]}", f"--eth-peer=1,{GUESTS[0]}",
-                f"--txpkts={size}"]
-            self.guest = self.rig.add(Testpmd(
-                [*common("guest", self.rig, 1), *self.switch.vdevs(n_guests)],
-                [*TESTPMD, *mode], self.rig.log("guest")))
+            self.switch.begin()
+            self.guest = self.rig.add(Testpmd(*guest, self.rig.log("guest")))
             self.switch.wait_ready()
-            for port in range(n_guests):
+            for port in range(2 if path == "ew" else 1):
                 wait_until(lambda port=port: self.guest.link_is_up(port), "the guest's link")
-            self.guest.command("start" if path == "wire" else f"start tx_first {EW_BURSTS}")
+            self.guest.command(f"start tx_first {EW_BURSTS}" if path == "ew" else "start")
         except BaseException:
             self.clean_up()
             raise
 
-    def count(self):
-        """Frames that have arrived, audited ones of the wire or both guests', so far."""
+    @property
+    def commands(self):
+        return " && ".join(self.switch.list_own()), " ".join(self.guest.argv)
+
+    def read(self):
+        """Frames that have left: for the wire, or of both guests."""
+        counts = self.switch.read()
+        if self.path == "ew":
+            counts.left = sum(self.guest.stats(port)["RX-packets"] for port in range(2))
+            counts.time = time.monotonic()
+        return counts
+
+    def check(self):
         if self.path == "wire":
-            report = self.rig.report()
-            if report.changed + report.foreign + report.malformed:
-                raise Failure("frames came back damaged")
-            # Open vSwitch sends by a queue of its forwarding thread's, which is another than the
-            # one that the frames came by.
-            return report.good + report.misplaced
-        return sum(self.guest.stats(port)["RX-packets"] for port in range(2))
+            check_report(self.rig.report(), self.kind.name)
 
     def clean_up(self):
         self.rig.clean_up()
-        if hasattr(self, "switch"):
-            self.switch.end()
+        self.switch.end()
 
     def __enter__(self):
         return self

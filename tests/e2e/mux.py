@@ -31,10 +31,11 @@ def mac(number, kind=0):
 class Mux:
     """A daemon with an uplink and guests, in files of its rig."""
 
-    def __init__(self, rig, guests, device=None, netns=None, eal=(), **uplink):
+    def __init__(self, rig, guests, device=None, netns=None, eal=(), start=True, **uplink):
         """
         guests: names or whole entries, a list. An entry without a path or MAC gets one. device: of
         the uplink; default: memif, whose other end `uplink_vdev` gives. eal: more arguments for EAL.
+        start: False if only its files are wanted, for now.
         """
         self.rig = rig
         self.netns = netns
@@ -45,7 +46,8 @@ class Mux:
         self.uplink = {"name": "wire", "device": device, **uplink}
         self.guests = {}
         self.set_guests(guests)
-        self.start()
+        if start:
+            self.start()
 
     def set_guests(self, guests):
         """Write the configuration anew; SIGHUP applies it."""

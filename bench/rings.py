@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Mapped Rx queues by the size of the rings on either side, and with lending switched off.
+
+The source is the test NIC, which holds as many posted buffers as it is told (ring=; 0: none), and
+leaves alone what is behind a frame in them. It makes and checks every byte, so these rates are a
+fraction of those over net_null; what a ring of posted buffers costs is seen against the same test
+NIC that holds none, and not against net_null.
+"""
+
+import os
+import statistics
+
+from measures import measure_rate
+from rounds import measure_round, measure_rounds, tell_time
+from rows import Table, show_ratio
+from sides import ROOT, Wrapped
+
+import mux  # noqa: F401  (finds telemetry)
+import telemetry
+from process import Failure
+
+PATH = "rings"
+UPLINK_RINGS = (0, 64, 128, 256, 512, 1024)
+GUEST_RINGS = (256, 512, 1024)
+# What most NICs' programs post, over a guest's ring of four times that.
+POSTED, GUEST_RING = 256, 1024
+
+
+class Rings(Wrapped):
+    """A mapped queue of an uplink's ring, and a guest's ring."""
+
+    def __init__(self, uplink, guest):
+        self.ring = guest
+        self.tnic = {"ring": uplink, "spoil": 0}
+        self.name = f"up{uplink}-guest{guest}"
+
+
+class Copied(Rings):
+    """The same, switched to copies: all that mapping adds to a copying host, and not its gain."""
+
+    telemetry = True
+
+    def __init__(self, uplink, guest):
+        super().__init__(uplink, guest)
+        self.name += "-copies"
+
+    def begin(self, rig):
+        prefix = f"{rig.prefix}-host0"
+        name, = telemetry.ask(prefix, "/nicmux/maps")
+        if telemetry.ask(prefix, f"/nicmux/map_copy,{name}")["lending"]:
+            raise Failure(f"{self.name}: {name} can't be switched to copies")
+
+
+def make_matrix():
+    return [Rings(uplink, guest) for guest in GUEST_RINGS for uplink in UPLINK_RINGS]
+
+
+def make_compared():
+    """Sides of the rounds, and which of them are compared."""
+    posted, none, copied = (Rings(POSTED, GUEST_RING), Rings(0, GUEST_RING),
+                            Copied(POSTED, GUEST_RING))
+    return (posted, none, copied), ((posted, none), (posted, copied))
+
+
+def show_matrix(table, size):
+    """Mapped share and rate: a line for each of the guest's rings."""
+    print(f"rings {size} B, mapped share and Mpps")
+    print("  uplink's ring " + "".join(f"{uplink:>16}" for uplink in UPLINK_RINGS))
+    for guest in GUEST_RINGS:
+        line = f"  guest's {guest:6} "
+        for uplink in UPLINK_RINGS:
+            rows = table.select(PATH, size, Rings(uplink, guest).name)
+            share = statistics.median(row.mapped for row in rows)
+            rate = statistics.median(row.mpps for row in rows)
+            line += f"{100 * share:7.1f} % {rate:6.2f}"
+        print(line, flush=True)
+
+
+def run_rings(args):
+    table = Table("rings")
+    sides, compared = make_compared()
+    matrix = make_matrix()
+    tell_time(len(args.sizes) * (len(matrix) + len(sides) * args.pairs), args)
+    for size in args.sizes:
+        for side in matrix:
+            measure_round(measure_rate, [side], PATH, size, args, table)
+        show_matrix(table, size)
+        # Rows of the rounds only: those of the matrix were measured minutes apart.
+        rounds = Table("rings")
+        measure_rounds(measure_rate, sides, PATH, size, args, rounds)
+        for pair in compared:
+            for key in ("mpps", "cycles"):
+                show_ratio(rounds, PATH, size, key, pair)
+    print(f"rows: {os.path.relpath(table.path, ROOT)}")
