@@ -16,7 +16,6 @@ from rounds import measure_round, measure_rounds, tell_time
 from rows import Table, show_ratio
 from sides import ROOT, Wrapped
 
-import mux  # noqa: F401  (finds telemetry)
 import telemetry
 from process import Failure
 
@@ -64,16 +63,19 @@ def make_compared():
 
 
 def show_matrix(table, size):
-    """Mapped share and rate: a line for each of the guest's rings."""
-    print(f"rings {size} B, mapped share and Mpps")
-    print("  uplink's ring " + "".join(f"{uplink:>16}" for uplink in UPLINK_RINGS))
+    """
+    A line for each of the guest's rings. The mapped share is of frames that the guest got: where the
+    uplink's ring has all its buffers, what comes in others is dropped more often than copied.
+    """
+    print(f"rings {size} B: mapped %, dropped %, Mpps")
+    print("  uplink's ring " + "".join(f"{uplink:>21}" for uplink in UPLINK_RINGS))
     for guest in GUEST_RINGS:
         line = f"  guest's {guest:6} "
         for uplink in UPLINK_RINGS:
             rows = table.select(PATH, size, Rings(uplink, guest).name)
-            share = statistics.median(row.mapped for row in rows)
-            rate = statistics.median(row.mpps for row in rows)
-            line += f"{100 * share:7.1f} % {rate:6.2f}"
+            mapped, dropped, rate = (statistics.median(getattr(row, name) for row in rows)
+                                     for name in ("mapped", "dropped", "mpps"))
+            line += f"{100 * mapped:8.1f} {100 * dropped:5.1f} {rate:6.2f}"
         print(line, flush=True)
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
+sys.path[:0] = [os.path.join(ROOT, "tests/e2e"), os.path.join(ROOT, "devtools")]
 
 from process import Failure  # noqa: E402
 from rig import Rig, memory_args, pick_lcores  # noqa: E402
@@ -24,7 +24,7 @@ NULL = {"pvp": "", "pay": ",copy=1"}
 
 
 def make_source(rig, path, size, **tnic):
-    """EAL's arguments for what frames come from; the port's are last. tnic: keys of the test NIC."""
+    """EAL's arguments for what frames come from, a port's last. tnic: keys of the test NIC."""
     if path in NULL:
         return ["--vdev", f"net_null0,size={size}{NULL[path]}"]
     return [*rig.plugin("tnic"), "--vdev", rig.tnic(**{"sizes": size, "macs": "swapped",
