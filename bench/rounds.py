@@ -51,7 +51,7 @@ def measure_rounds(measure, sides, path, size, args, table):
         measure_round(measure, sides[::-1 if number % 2 else 1], path, size, args, table)
 
 
-def tell_time(n_measurements, args, each=5):
+def tell_time(n_measurements, args, each=3):
     """Before a long run; `each`: seconds that starting and ending a side take."""
     minutes = n_measurements * (args.seconds + args.warm + each) / 60
     print(f"{n_measurements} measurements, about {minutes:.0f} minutes, longer if CPUs are moved",
