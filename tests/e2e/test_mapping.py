@@ -23,12 +23,12 @@ ANSWER_S = 1.0
 SWITCHES = get_length("NMX_SWITCHES")
 
 
-def start_mapped_host(rig, lower, before=(), tiny=None, keys=""):
+def start_mapped_host(rig, lower, before=(), tiny=None, keys="", args=()):
     """Port 0 is the guest's; the last one is what the program takes for the NIC."""
     return rig.testpmd(
         "host", [f"net_vdpdk_host0,path={rig.path('g0')}", *before, lower,
                  f"net_softflow0,lower={lower.split(',')[0]},map=0:net_vdpdk_host0{keys}"],
-        tiny="net_tnic" not in lower if tiny is None else tiny)
+        args, tiny="net_tnic" not in lower if tiny is None else tiny)
 
 
 def count_mapped_share(host):

@@ -228,6 +228,16 @@ parse_round(const char *value, struct tnic_config *config)
 	return true;
 }
 
+/** Where a value is among names; -1: nowhere. */
+static int
+find_name(const char *value, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(value, names[i]) == 0)
+			return (int)i;
+	return -1;
+}
+
 static bool
 parse_stop(const char *value, struct tnic_config *config)
 {
@@ -239,12 +249,82 @@ parse_stop(const char *value, struct tnic_config *config)
 		[TNIC_STOP_LIES_LATER] = "lies-later",
 	};
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcmp(value, names[i]) == 0) {
-			config->stop = (enum tnic_ring_stop)i;
-			return true;
-		}
-	return false;
+	int found = find_name(value, names, sizeof(names) / sizeof(names[0]));
+
+	if (found < 0)
+		return false;
+	config->stop = (enum tnic_ring_stop)found;
+	return true;
+}
+
+static bool
+parse_order(const char *value, const char *straight, bool *ret_shuffled)
+{
+	*ret_shuffled = strcmp(value, "shuffled") == 0;
+	return *ret_shuffled || strcmp(value, straight) == 0;
+}
+
+static bool
+parse_rx_order(const char *value, struct tnic_config *config)
+{
+	return parse_order(value, "posted", &config->rx_shuffled);
+}
+
+static bool
+parse_alloc_fail(const char *value, struct tnic_config *config)
+{
+	uint64_t n;
+
+	/* If each one failed no frame would ever come. */
+	if (!parse_number_within(value, 0, 1000000, &n) || n == 1)
+		return false;
+	config->alloc_fail = (uint32_t)n;
+	return true;
+}
+
+static bool
+parse_tx_ring(const char *value, struct tnic_config *config)
+{
+	uint64_t n;
+
+	if (!parse_number_within(value, 0, TNIC_TX_RING_MAX, &n) || (n & (n - 1)) != 0 ||
+		(n != 0 && n < 2 * TNIC_TX_FREE))
+		return false;
+	config->tx_ring = (uint32_t)n;
+	return true;
+}
+
+static bool
+parse_tx_order(const char *value, struct tnic_config *config)
+{
+	return parse_order(value, "sent", &config->tx_shuffled);
+}
+
+static bool
+parse_tx_keep(const char *value, struct tnic_config *config)
+{
+	static const char *const names[] = {
+		[TNIC_TX_KEEP_NO] = "no",
+		[TNIC_TX_KEEP_UNTIL_STOP] = "until-stop",
+		[TNIC_TX_KEEP_UNTIL_CLOSE] = "until-close",
+	};
+	int found = find_name(value, names, sizeof(names) / sizeof(names[0]));
+
+	if (found < 0)
+		return false;
+	config->tx_keep = (enum tnic_tx_keep)found;
+	return true;
+}
+
+static bool
+parse_flap(const char *value, struct tnic_config *config)
+{
+	uint64_t n;
+
+	if (!parse_number_within(value, 0, 60000, &n))
+		return false;
+	config->flap_ms = (uint32_t)n;
+	return true;
 }
 
 static bool
@@ -301,6 +381,24 @@ static const struct option options[] = {
 	{ "stop", ROLE_SENDS, parse_stop, "returns, refuses, lies, refuses-later or lies-later" },
 	{ "spoil", ROLE_SENDS, parse_spoil, "0 or 1" },
 	{ "first", ROLE_SENDS, parse_first, "a queue's number, from 0 to 15" },
+	{ "rx_order", ROLE_SENDS, parse_rx_order, "posted or shuffled" },
+	{ "alloc_fail", ROLE_SENDS, parse_alloc_fail, "a number from 2 to 1000000; 0 for none" },
+	{ "tx_ring", ROLE_AUDITS, parse_tx_ring, "a power of 2 from 64 to 4096; 0 for no ring" },
+	{ "tx_order", ROLE_AUDITS, parse_tx_order, "sent or shuffled" },
+	{ "tx_keep", ROLE_AUDITS, parse_tx_keep, "no, until-stop or until-close" },
+	{ "flap_ms", ROLE_SENDS | ROLE_AUDITS, parse_flap,
+		"milliseconds, up to 60000; 0 for none" },
+};
+
+/** Options that mean nothing without another one. */
+static const struct {
+	const char *key;
+	const char *needs;
+} needs[] = {
+	{ "rx_order", "ring" },
+	{ "alloc_fail", "ring" },
+	{ "tx_order", "tx_ring" },
+	{ "tx_keep", "tx_ring" },
 };
 
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -313,6 +411,7 @@ static_assert(PATH_MAX == 4096, "as in the sentence");
 static_assert(TNIC_DMA_MAX == 1024, "as in the sentence");
 static_assert(TNIC_MAX_QUEUES == 16, "as in the sentence");
 static_assert(TNIC_RING_REFILL == 32 && TNIC_RING_MAX == 4096, "as in the sentence");
+static_assert(TNIC_TX_FREE == 32 && TNIC_TX_RING_MAX == 4096, "as in the sentence");
 
 static const struct option *
 find_option(const char *key)
@@ -357,6 +456,12 @@ check_pairs(const struct rte_kvargs *pairs, const struct tnic_config *config,
 				"to the other port",
 				options[i].key, config->sends ? "sends" : "audits");
 	}
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
+		if (rte_kvargs_count(pairs, needs[i].key) > 0 &&
+			rte_kvargs_count(pairs, needs[i].needs) == 0)
+			return tnic_refuse(reason, EINVAL,
+				"%s=: means nothing without %s=; give both, or neither",
+				needs[i].key, needs[i].needs);
 	if (config->file[0] == '\0')
 		return tnic_refuse(reason, EINVAL,
 			"file=: missing; name the file that sending and auditing port share");

@@ -16,6 +16,7 @@
 #include "tnic_random.h"
 #include "tnic_reason.h"
 #include "tnic_ring.h"
+#include "tnic_tx_ring.h"
 
 #define TNIC_ARGS_MAX_SEGMENTS 64
 
@@ -45,14 +46,21 @@ struct tnic_config {
 	uint32_t dma;         /* maps for which there is room; 0: the NIC reaches everything */
 	bool spoils;          /* what of a posted buffer is behind its frame */
 	uint32_t first_queue; /* those below it send nothing */
+	bool rx_shuffled;     /* posted buffers are filled out of order */
+	uint32_t alloc_fail;  /* each so many-th refill of a ring fails; 0 none */
+	uint32_t tx_ring; /* slots of a queue; 0: what is transmitted is read and freed at once */
+	bool tx_shuffled; /* mbufs are given back out of order */
+	enum tnic_tx_keep tx_keep;
+	uint32_t flap_ms; /* the link goes down and up once in that time; 0 it stays up */
 };
 
 /** For RTE_PMD_REGISTER_PARAM_STRING. */
-#define TNIC_ARGS_HELP                                                                          \
-	"file=<path> role=both|send|audit frames=<int> sizes=<int>-<int> segments=<int>-<int> " \
-	"flows=<int> window=<int> rate=<int> dst=<mac> src=<mac> macs=same|swapped seed=<int> " \
-	"ring=<int> round=<int>[up] stop=returns|refuses|lies|refuses-later|lies-later "        \
-	"dma=<int> places=<path> spoil=0|1 first=<int>"
+#define TNIC_ARGS_HELP                                                                             \
+	"file=<path> role=both|send|audit frames=<int> sizes=<int>-<int> segments=<int>-<int> "    \
+	"flows=<int> window=<int> rate=<int> dst=<mac> src=<mac> macs=same|swapped seed=<int> "    \
+	"ring=<int> round=<int>[up] stop=returns|refuses|lies|refuses-later|lies-later "           \
+	"dma=<int> places=<path> spoil=0|1 first=<int> rx_order=posted|shuffled alloc_fail=<int> " \
+	"tx_ring=<int> tx_order=sent|shuffled tx_keep=no|until-stop|until-close flap_ms=<int>"
 
 /**
  * Read device arguments.

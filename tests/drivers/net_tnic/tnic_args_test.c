@@ -33,6 +33,9 @@ defaults_need_a_file_only(void **unused)
 	assert_true(config.rate == 0);
 	assert_true(config.spoils);
 	assert_int_equal(config.first_queue, 0);
+	assert_true(config.ring == 0 && config.alloc_fail == 0 && !config.rx_shuffled);
+	assert_true(config.tx_ring == 0 && !config.tx_shuffled && config.flap_ms == 0);
+	assert_int_equal(config.tx_keep, TNIC_TX_KEEP_NO);
 	assert_int_equal(config.macs.dst[0], 2);
 	assert_int_equal(config.macs.src[0], 2);
 }
@@ -79,6 +82,40 @@ every_argument_is_taken(void **unused)
 }
 
 static void
+faults_are_taken(void **unused)
+{
+	struct tnic_reason reason = { "" };
+	struct tnic_config config;
+
+	(void)unused;
+	assert_int_equal(
+		tnic_parse_args("file=f,ring=256,rx_order=shuffled,alloc_fail=2", &config, &reason),
+		0);
+	assert_true(config.rx_shuffled);
+	assert_int_equal(config.alloc_fail, 2);
+	assert_int_equal(
+		tnic_parse_args("file=f,ring=256,rx_order=posted,alloc_fail=0", &config, &reason),
+		0);
+	assert_false(config.rx_shuffled);
+	assert_int_equal(config.alloc_fail, 0);
+	assert_int_equal(tnic_parse_args("file=f,tx_ring=4096,tx_order=shuffled,tx_keep=until-stop,"
+					 "flap_ms=60000",
+				 &config, &reason),
+		0);
+	assert_int_equal(config.tx_ring, 4096);
+	assert_true(config.tx_shuffled);
+	assert_int_equal(config.tx_keep, TNIC_TX_KEEP_UNTIL_STOP);
+	assert_int_equal(config.flap_ms, 60000);
+	assert_int_equal(tnic_parse_args("file=f,role=audit,tx_ring=64,tx_order=sent,"
+					 "tx_keep=until-close",
+				 &config, &reason),
+		0);
+	assert_int_equal(config.tx_ring, 64);
+	assert_false(config.tx_shuffled);
+	assert_int_equal(config.tx_keep, TNIC_TX_KEEP_UNTIL_CLOSE);
+}
+
+static void
 bad_arguments_get_a_sentence_and_change_nothing(void **unused)
 {
 	static const struct {
@@ -116,6 +153,20 @@ bad_arguments_get_a_sentence_and_change_nothing(void **unused)
 		{ "file=f,file=g", "file=: given 2 times" },
 		{ "file=f,role=audit,frames=5",
 			"frames=: means nothing to a port that only audits" },
+		{ "file=f,ring=32,alloc_fail=1", "a number from 2 to 1000000" },
+		{ "file=f,alloc_fail=5", "alloc_fail=: means nothing without ring=" },
+		{ "file=f,ring=32,rx_order=odd", "posted or shuffled" },
+		{ "file=f,rx_order=shuffled", "rx_order=: means nothing without ring=" },
+		{ "file=f,role=audit,rx_order=posted", "a port that only audits" },
+		{ "file=f,tx_ring=32", "a power of 2 from 64 to 4096" },
+		{ "file=f,tx_ring=96", "a power of 2" },
+		{ "file=f,tx_ring=8192", "a power of 2" },
+		{ "file=f,tx_order=sent", "tx_order=: means nothing without tx_ring=" },
+		{ "file=f,tx_ring=64,tx_order=posted", "sent or shuffled" },
+		{ "file=f,tx_ring=64,tx_keep=1", "no, until-stop or until-close" },
+		{ "file=f,tx_keep=no", "tx_keep=: means nothing without tx_ring=" },
+		{ "file=f,role=send,tx_ring=64", "a port that only sends" },
+		{ "file=f,flap_ms=60001", "milliseconds" },
 		{ "file=f,role=send,macs=same", "macs=: means nothing to a port that only sends" },
 	};
 
@@ -139,6 +190,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_need_a_file_only),
 		cmocka_unit_test(every_argument_is_taken),
+		cmocka_unit_test(faults_are_taken),
 		cmocka_unit_test(bad_arguments_get_a_sentence_and_change_nothing),
 	};
 

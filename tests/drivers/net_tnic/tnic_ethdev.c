@@ -192,7 +192,9 @@ start(struct rte_eth_dev *dev)
 		start_stream(dev);
 	dev->data->dev_link = link_up;
 	set_queue_states(dev, RTE_ETH_QUEUE_STATE_STARTED);
-	return 0;
+	for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++)
+		tnic_start_sink(&port->sinks[i]);
+	return tnic_start_device(&port->device, dev);
 }
 
 static int
@@ -201,6 +203,9 @@ stop(struct rte_eth_dev *dev)
 	struct tnic_port *port = get_port(dev);
 	struct tnic_report *report = port->handle.report;
 
+	tnic_stop_device(&port->device);
+	for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++)
+		tnic_stop_sink(&port->sinks[i]);
 	if (port->config.sends)
 		atomic_store_explicit(
 			&report->stream.state, TNIC_SIDE_STOPPED, memory_order_relaxed);
@@ -232,6 +237,26 @@ stop_rx_queue(struct rte_eth_dev *dev, uint16_t queue_idx)
 	if (ret == 0)
 		dev->data->rx_queue_state[queue_idx] = RTE_ETH_QUEUE_STATE_STOPPED;
 	return ret;
+}
+
+static int
+start_tx_queue(struct rte_eth_dev *dev, uint16_t queue_idx)
+{
+	tnic_start_sink(&get_port(dev)->sinks[queue_idx]);
+	dev->data->tx_queue_state[queue_idx] = RTE_ETH_QUEUE_STATE_STARTED;
+	return 0;
+}
+
+static int
+stop_tx_queue(struct rte_eth_dev *dev, uint16_t queue_idx)
+{
+	struct tnic_port *port = get_port(dev);
+
+	pthread_mutex_lock(&port->device.lock);
+	tnic_stop_sink(&port->sinks[queue_idx]);
+	pthread_mutex_unlock(&port->device.lock);
+	dev->data->tx_queue_state[queue_idx] = RTE_ETH_QUEUE_STATE_STOPPED;
+	return 0;
 }
 
 static int
@@ -289,6 +314,8 @@ static const struct eth_dev_ops ops = {
 	.tx_queue_setup = set_up_tx_queue,
 	.rx_queue_start = start_rx_queue,
 	.rx_queue_stop = stop_rx_queue,
+	.tx_queue_start = start_tx_queue,
+	.tx_queue_stop = stop_tx_queue,
 	.rx_queue_release = release_queue,
 	.tx_queue_release = release_queue,
 	.link_update = update_link,
@@ -337,15 +364,20 @@ create_port(struct rte_vdev_device *device, const struct tnic_config *config,
 	port->dma.maps_max = config->dma;
 	rte_spinlock_init(&port->dma.lock);
 	port->mac = choose_mac(config);
+	pthread_mutex_init(&port->device.lock, NULL);
 	dev->data->mac_addrs = &port->mac;
 	dev->data->dev_link = link_up;
 	dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
 	dev->data->promiscuous = 1;
 	dev->data->all_multicast = 1;
 	dev->data->dev_flags |= RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
+	if (config->flap_ms != 0)
+		dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC;
 	dev->dev_ops = &ops;
 	dev->rx_pkt_burst = config->sends ? tnic_receive_burst : tnic_receive_nothing;
-	dev->tx_pkt_burst = config->audits ? tnic_audit_burst : tnic_discard_burst;
+	dev->tx_pkt_burst = tnic_discard_burst;
+	if (config->audits)
+		dev->tx_pkt_burst = config->tx_ring != 0 ? tnic_post_burst : tnic_audit_burst;
 	rte_eth_dev_probing_finish(dev);
 	return 0;
 }

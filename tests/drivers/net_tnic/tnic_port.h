@@ -9,10 +9,11 @@
  *
  * The application receives from a *source*, which makes frames, and transmits into a *sink*, which
  * audits or only counts and frees them. Source and sink of a queue are each used by one data thread
- * at a time, and share nothing with each other but the report's file. Their state lives as long as
- * the port, not as long as the queue: an application that stops the port, sets its queues up anew
- * and starts it goes on with the same stream. A stream ends when the number of Rx queues changes:
- * flows would change their queues.
+ * at a time, and share nothing with each other but the report's file. A sink with a Tx ring is only
+ * filled by that thread; the *device* audits, in whatever thread polls the port then. Their state
+ * lives as long as the port, not as long as the queue: an application that stops the port, sets its
+ * queues up anew and starts it goes on with the same stream. A stream ends when the number of Rx
+ * queues changes: flows would change their queues.
  *
  * The control thread touches sources and sinks only while the port is stopped. Statistics are read
  * from the report's file, by any thread.
@@ -27,6 +28,7 @@
 
 #include "tnic_args.h"
 #include "tnic_audit.h"
+#include "tnic_device.h"
 #include "tnic_dma.h"
 #include "tnic_pace.h"
 #include "tnic_places.h"
@@ -78,7 +80,8 @@ struct tnic_source {
 	struct tnic_ring ring;
 	struct tnic_dma *dma;      /* the port's */
 	struct tnic_place *places; /* NULL: not noted */
-	_Atomic bool stopped;      /* the queue is */
+	struct tnic_device *device;
+	_Atomic bool stopped; /* the queue is */
 	uint32_t n_stops;
 	uint64_t *next_seqs; /* of flow queue_idx + i * n_queues */
 	uint64_t sent;       /* frames, all flows */
@@ -97,8 +100,14 @@ struct tnic_source {
 	uint16_t port_id;
 } __rte_cache_aligned;
 
-/** One Tx queue. Written by its data thread; by the control thread while the port is stopped. */
+/**
+ * One Tx queue. Written by its data thread, or, if it has a ring, by who has the device's lock; by
+ * the control thread while the port is stopped.
+ */
 struct tnic_sink {
+	struct tnic_tx_ring ring;
+	_Atomic bool stopped; /* the queue is, if it has a ring */
+	struct tnic_device *device;
 	struct tnic_report *report;
 	struct tnic_audit audit;   /* not used if the port only sends */
 	struct tnic_place *places; /* NULL: not noted */
@@ -110,6 +119,7 @@ struct tnic_port {
 	struct tnic_report_handle handle;
 	struct tnic_place *places; /* NULL: there are none */
 	struct tnic_dma dma;
+	struct tnic_device device;
 	struct rte_ether_addr mac;
 	uint32_t run; /* of the stream that we send; 0 not begun */
 	uint16_t n_run_queues;
@@ -161,6 +171,20 @@ void tnic_release_sinks(struct tnic_port *port);
 
 /** eth_tx_burst: audit and free n frames. Context: the queue's data thread. */
 uint16_t tnic_audit_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n);
+
+/** The same with a ring: post n frames, or fewer. Context: the queue's data thread. */
+uint16_t tnic_post_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n);
+
+/** Audit what a ring has had for a while. Context: any thread with the device's lock. */
+void tnic_send_posted(struct tnic_sink *sink);
+
+/**
+ * Start a queue, or stop it: what it has is sent, and given back as tx_keep= says.
+ *
+ * Context: control thread; the device's lock, or the port is stopped.
+ */
+void tnic_start_sink(struct tnic_sink *sink);
+void tnic_stop_sink(struct tnic_sink *sink);
 
 /** eth_tx_burst of a port that only sends: count and free. Context: the queue's data thread. */
 uint16_t tnic_discard_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n);

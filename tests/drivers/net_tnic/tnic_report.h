@@ -89,7 +89,7 @@ struct tnic_sender_block {
 	_Atomic uint64_t bytes;
 	_Atomic uint64_t size_min; /* 0 before the first */
 	_Atomic uint64_t size_max;
-	_Atomic uint64_t no_mbuf; /* bursts cut short because the pool was empty */
+	_Atomic uint64_t no_mbuf; /* bursts cut short by an empty pool; a ring's failed refills */
 	uint8_t unused1[24];
 	_Atomic uint64_t unexpected; /* frames transmitted into a port that only sends */
 	_Atomic uint64_t unexpected_bytes;

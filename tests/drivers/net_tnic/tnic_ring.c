@@ -71,16 +71,32 @@ tnic_empty_ring(struct tnic_ring *ring)
 	}
 }
 
+/** Post what there is room for. What fails is left for the next burst. */
+static void
+refill(struct tnic_ring *ring)
+{
+	while (ring->n - ring->count >= TNIC_RING_REFILL) {
+		if (tnic_fails_refill(&ring->faults)) {
+			ring->failures++;
+			break;
+		}
+		if (post(ring, TNIC_RING_REFILL) != 0)
+			break;
+	}
+}
+
 bool
 tnic_take_slots(struct tnic_ring *ring, struct tnic_slot *ret_slots, uint32_t n)
 {
-	while (ring->n - ring->count >= TNIC_RING_REFILL)
-		if (post(ring, TNIC_RING_REFILL) != 0)
-			break;
+	refill(ring);
 	if (ring->count < n)
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
-		ret_slots[i] = ring->slots[ring->oldest];
+		uint32_t early = tnic_draw_slot(&ring->faults, ring->count - i);
+		struct tnic_slot *slot = &ring->slots[(ring->oldest + early) % ring->n];
+
+		ret_slots[i] = *slot;
+		*slot = ring->slots[ring->oldest];
 		ring->oldest = (ring->oldest + 1) % ring->n;
 	}
 	ring->count -= n;

@@ -26,6 +26,8 @@
 
 #include <rte_mbuf.h>
 
+#include "tnic_rx_faults.h"
+
 /** Slots are refilled so many at a time. */
 #define TNIC_RING_REFILL 32
 #define TNIC_RING_MAX    4096
@@ -52,7 +54,8 @@ struct tnic_ring {
 	uint32_t n;             /* slots; 0: frames are written to mbufs taken at that moment */
 	uint32_t oldest, count; /* posted ones; `oldest` is below n */
 	uint32_t buffer_bytes;
-	uint64_t failures; /* refills for which the pool had no mbufs */
+	uint64_t failures; /* refills for which the pool had no mbufs, or seemed to have none */
+	struct tnic_rx_faults faults;
 };
 
 /**
@@ -76,7 +79,7 @@ int tnic_fill_ring(struct tnic_ring *ring);
 void tnic_empty_ring(struct tnic_ring *ring);
 
 /**
- * Take the oldest posted buffers, and refill.
+ * Take the oldest posted buffers, or those that `faults` says, and refill.
  *
  * @param ret_slots  room for n
  * @return false: there aren't as many, none is taken

@@ -14,23 +14,31 @@ int
 tnic_set_up_sink(struct tnic_port *port, uint16_t queue_idx)
 {
 	struct tnic_sink *sink = &port->sinks[queue_idx];
-	struct tnic_macs macs = tnic_get_expected_macs(&port->config);
+	const struct tnic_config *config = &port->config;
+	struct tnic_macs macs = tnic_get_expected_macs(config);
 	int ret = 0;
 
 	sink->report = port->handle.report;
+	sink->device = &port->device;
 	sink->queue_idx = queue_idx;
 	sink->places = port->config.sends ? NULL : port->places;
 	if (port->config.audits && sink->audit.flows == NULL)
 		ret = tnic_init_audit(&sink->audit, queue_idx, &macs);
 	sink->audit.times = &sink->report->times[queue_idx];
+	/* What it keeps until the port is closed outlives a new set-up. */
+	if (ret == 0 && config->tx_ring != 0 && sink->ring.slots == NULL)
+		ret = tnic_init_tx_ring(
+			&sink->ring, config->tx_ring, config->tx_shuffled, config->tx_keep);
 	return ret;
 }
 
 void
 tnic_release_sinks(struct tnic_port *port)
 {
-	for (unsigned int i = 0; i < TNIC_MAX_QUEUES; i++)
+	for (unsigned int i = 0; i < TNIC_MAX_QUEUES; i++) {
+		tnic_fini_tx_ring(&port->sinks[i].ring);
 		tnic_fini_audit(&port->sinks[i].audit);
+	}
 }
 
 /** Take up the stream that the sender has begun since the last burst, if it has. */
@@ -65,28 +73,95 @@ note_place(const struct tnic_sink *sink, const struct tnic_span *span)
 		tnic_note_place(sink->places, header->flow, header->seq, span->data);
 }
 
+/** Judge a frame. @param n_spans  0: its chain contradicts itself */
+static void
+judge_frame(struct tnic_sink *sink, const struct tnic_span *spans, uint32_t n_spans, uint64_t bytes)
+{
+	if (n_spans == 0)
+		tnic_audit_malformed(&sink->audit, bytes);
+	else if (tnic_audit_frame(&sink->audit, spans, n_spans) == TNIC_GOOD &&
+		 sink->places != NULL)
+		note_place(sink, &spans[0]);
+}
+
+static void
+begin_frames(struct tnic_sink *sink)
+{
+	follow_stream(sink);
+	sink->audit.now_tsc = rte_rdtsc();
+}
+
+static void
+end_frames(struct tnic_sink *sink)
+{
+	tnic_publish_tally(&sink->report->auditors[sink->queue_idx], sink->audit.stream.run,
+		&sink->audit.tally);
+}
+
+uint16_t
+tnic_post_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
+{
+	struct tnic_sink *sink = queue;
+
+	tnic_poll_device(sink->device);
+	return atomic_load(&sink->stopped) ? 0 : tnic_post_frames(&sink->ring, mbufs, n);
+}
+
+/** Audit what may be read. */
+static void
+read_posted(struct tnic_sink *sink)
+{
+	struct tnic_span spans[TNIC_MAX_CHAIN];
+	uint32_t n = tnic_get_posted(&sink->ring, spans);
+
+	if (n == 0)
+		return;
+	begin_frames(sink);
+	for (; n != 0; n = tnic_get_posted(&sink->ring, spans)) {
+		judge_frame(sink, spans, spans[0].data != NULL ? n : 0, spans[0].size);
+		tnic_finish_posted(&sink->ring, n);
+	}
+	end_frames(sink);
+}
+
+void
+tnic_send_posted(struct tnic_sink *sink)
+{
+	if (sink->ring.n == 0)
+		return;
+	read_posted(sink);
+	tnic_look_at_tx(&sink->ring);
+}
+
+void
+tnic_start_sink(struct tnic_sink *sink)
+{
+	atomic_store(&sink->stopped, false);
+}
+
+void
+tnic_stop_sink(struct tnic_sink *sink)
+{
+	atomic_store(&sink->stopped, true);
+	if (sink->ring.n == 0)
+		return;
+	tnic_look_at_tx(&sink->ring);
+	read_posted(sink);
+	tnic_stop_tx_ring(&sink->ring);
+}
+
 uint16_t
 tnic_audit_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 {
 	struct tnic_sink *sink = queue;
-	struct tnic_audit *audit = &sink->audit;
 	struct tnic_span spans[TNIC_MAX_CHAIN];
 
-	follow_stream(sink);
-	audit->now_tsc = rte_rdtsc();
-	for (uint16_t i = 0; i < n; i++) {
-		uint32_t n_spans = tnic_collect_spans(mbufs[i], spans);
-
-		if (n_spans == 0)
-			tnic_audit_malformed(audit, mbufs[i]->pkt_len);
-		else if (tnic_audit_frame(audit, spans, n_spans) == TNIC_GOOD &&
-			 sink->places != NULL)
-			note_place(sink, &spans[0]);
-	}
+	begin_frames(sink);
+	for (uint16_t i = 0; i < n; i++)
+		judge_frame(sink, spans, tnic_collect_spans(mbufs[i], spans), mbufs[i]->pkt_len);
 	/* Free first: what an acknowledgement lets the sender send may need these mbufs. */
 	rte_pktmbuf_free_bulk(mbufs, n);
-	tnic_publish_tally(
-		&sink->report->auditors[sink->queue_idx], audit->stream.run, &audit->tally);
+	end_frames(sink);
 	return n;
 }
 

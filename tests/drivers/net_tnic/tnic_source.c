@@ -20,6 +20,7 @@ tnic_set_up_source(
 {
 	struct tnic_source *source = &port->sources[queue_idx];
 	struct tnic_report *report = port->handle.report;
+	int ret;
 
 	if (source->next_seqs == NULL) {
 		source->next_seqs = calloc(port->config.n_flows, sizeof(*source->next_seqs));
@@ -31,6 +32,7 @@ tnic_set_up_source(
 	source->auditor = &report->auditors[queue_idx];
 	source->pool = pool;
 	source->dma = &port->dma;
+	source->device = &port->device;
 	source->places = port->places;
 	source->idle_cycles = rte_get_tsc_hz() / 1000 * TNIC_IDLE_MS;
 	source->quiet_cycles = rte_get_tsc_hz() / 1000 * TNIC_QUIET_MS;
@@ -40,8 +42,14 @@ tnic_set_up_source(
 	if (port->config.ring == 0)
 		return 0;
 	tnic_empty_ring(&source->ring);
-	return tnic_init_ring(
+	ret = tnic_init_ring(
 		&source->ring, pool, port->config.ring, port->config.round, port->config.rounds_up);
+	source->ring.faults = (struct tnic_rx_faults){
+		.alloc_fail = port->config.alloc_fail,
+		.shuffled = port->config.rx_shuffled,
+		.random.state = tnic_mix(port->config.seed + queue_idx),
+	};
+	return ret;
 }
 
 int
@@ -310,24 +318,37 @@ count_sent(struct tnic_sender_block *block, struct rte_mbuf **mbufs, uint16_t n)
 	tnic_add_to_word(&block->sent, n);
 }
 
+/** As drivers do: a ring counts each refill that failed, though frames may come for a while. */
+static void
+count_no_mbuf(struct tnic_source *source)
+{
+	tnic_add_to_word(&source->block->no_mbuf, source->ring.n == 0 ? 1 : source->ring.failures);
+	source->ring.failures = 0;
+}
+
 uint16_t
 tnic_receive_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 {
 	struct tnic_source *source = queue;
-	uint16_t allowed = is_quiet(source) || atomic_load(&source->stopped)
-				   ? 0
-				   : count_allowed(source, n);
-	uint16_t n_made = 0;
+	uint16_t n_made = 0, allowed;
+
+	tnic_poll_device(source->device);
+	allowed = is_quiet(source) || atomic_load(&source->stopped) ||
+				  atomic_load(&source->device->link_is_down)
+			  ? 0
+			  : count_allowed(source, n);
 
 	while (n_made < allowed) {
 		struct rte_mbuf *mbuf = make_frame(source);
 
 		if (mbuf == NULL) {
-			tnic_add_to_word(&source->block->no_mbuf, 1);
+			count_no_mbuf(source);
 			break;
 		}
 		mbufs[n_made++] = mbuf;
 	}
+	if (source->ring.failures != 0)
+		count_no_mbuf(source);
 	tnic_spend_due(&source->pace, n_made);
 	source->sent += n_made;
 	count_sent(source->block, mbufs, n_made);
@@ -337,8 +358,10 @@ tnic_receive_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 uint16_t
 tnic_receive_nothing(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 {
-	RTE_SET_USED(queue);
+	struct tnic_source *source = queue;
+
 	RTE_SET_USED(mbufs);
 	RTE_SET_USED(n);
+	tnic_poll_device(source->device);
 	return 0;
 }
