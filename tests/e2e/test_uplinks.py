@@ -14,13 +14,15 @@ from testpmd import wait_until
 NOTHING = "it holds no buffers"
 GIVES = "it holds buffers, and gives them back when it is stopped"
 OVER_OTHERS = "it is a port over others, whose devices aren't known; name one of those"
+INSERTS_TAGS = "it puts VLAN tags in front of frames; have it strip them"
 KEEPS = "it holds buffers, and keeps them when it is stopped"
 
 # Devargs, with places for the rig's folder and an interface of its namespace.
 UPLINKS = {
     "null": ("net_null0", NOTHING),
     "pcap": ("net_pcap0,rx_iface={interface},tx_iface={interface}", NOTHING),
-    "af_packet": ("net_af_packet0,iface={interface}", NOTHING),
+    "af_packet": ("net_af_packet0,iface={interface}", INSERTS_TAGS),
+    "af_packet-stripping": ("net_af_packet0,iface={interface}", NOTHING),
     "tap": ("net_tap0,iface=nmxtap", KEEPS),
     "af_xdp": ("net_af_xdp0,iface={interface},force_copy=1", KEEPS),
     "memif": ("net_memif0,role=server,socket={folder}/memif,socket-abstract=no", NOTHING),
@@ -46,6 +48,12 @@ def interface(rig):
     subprocess.run(["ip", "link", "delete", name], check=True)
 
 
+def strip_tags(host):
+    """Of a mapped host's uplink."""
+    for command in ("port stop 2", "port config 2 rx_offload vlan_strip on", "port start 2"):
+        host.command(command)
+
+
 @pytest.mark.parametrize("name", UPLINKS)
 def test_trial(rig, interface, name):
     devargs, verdict = UPLINKS[name]
@@ -54,6 +62,8 @@ def test_trial(rig, interface, name):
     if name == "virtio-user":
         rig.testpmd("peer", [f"net_vhost0,iface={rig.path('virtio')}"], ["--auto-start"], tiny=True)
     host = start_mapped_host(rig, lower, before, tiny=True)
+    if "stripping" in name:
+        strip_tags(host)
     guest = rig.guest(args=["--auto-start"])
     host.command("start")
     wait_until(guest.link_is_up, "the guest's link")

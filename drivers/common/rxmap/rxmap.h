@@ -57,6 +57,7 @@ enum nmx_rxmap_verdict {
 	NMX_RXMAP_NEEDS_VA,      /* its device uses physical addresses */
 	NMX_RXMAP_KNOWS_POOLS,   /* its device doesn't go by an mbuf's address */
 	NMX_RXMAP_UNKNOWN_DEVICE,
+	NMX_RXMAP_INSERTS_TAGS, /* in front of a frame, where the memory isn't its buffer's */
 };
 
 /** Why an mbuf got its own room, and its frame will be copied. */

@@ -36,6 +36,8 @@ nmx_rxmap_explain_verdict(enum nmx_rxmap_verdict verdict)
 		return "its device goes by physical addresses; start EAL with --iova-mode=va";
 	case NMX_RXMAP_KNOWS_POOLS:
 		return "its device goes by pools of buffers, not by their addresses";
+	case NMX_RXMAP_INSERTS_TAGS:
+		return "it puts VLAN tags in front of frames; have it strip them";
 	case NMX_RXMAP_UNKNOWN_DEVICE:
 		return "it is a port over others, whose devices aren't known; name one of those";
 	}

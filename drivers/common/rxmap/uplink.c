@@ -11,6 +11,9 @@
  * Some drivers look at an mbuf's pool instead, for a key, or for a pool in hardware: their devices
  * would be told nothing of a guest's memory, or write somewhere else. A port over other ports
  * hands its pool on to devices that aren't known here.
+ *
+ * A driver that gets a frame's VLAN tag beside the frame may put it back, in front of where the
+ * frame lies. That is headroom to the driver, and to the guest the end of another buffer.
  */
 
 #include "uplink.h"
@@ -33,6 +36,9 @@ static const char *const over_others[] = { "net_bonding", "net_failsafe", "net_s
 static const char *const know_pools[] = { "mlx5", "net_mlx", "net_mana", "net_cn", "net_octeontx",
 	"net_thunderx", "net_dpaa" };
 
+/** They insert tags, unless they are told to strip them. */
+static const char *const insert_tags[] = { "net_af_packet" };
+
 static bool
 is_one_of(const char *name, const char *const *beginnings, size_t n)
 {
@@ -40,6 +46,15 @@ is_one_of(const char *name, const char *const *beginnings, size_t n)
 		if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)
 			return true;
 	return false;
+}
+
+static bool
+strips_tags(uint16_t port)
+{
+	struct rte_eth_conf conf;
+
+	return rte_eth_dev_conf_get(port, &conf) == 0 &&
+	       (conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP) != 0;
 }
 
 static bool
@@ -56,6 +71,8 @@ nmx_rxmap_judge_device(uint16_t port)
 	if (rte_eth_dev_info_get(port, &info) != 0 || info.device == NULL ||
 		is_one_of(info.driver_name, over_others, RTE_DIM(over_others)))
 		return NMX_RXMAP_UNKNOWN_DEVICE;
+	if (is_one_of(info.driver_name, insert_tags, RTE_DIM(insert_tags)) && !strips_tags(port))
+		return NMX_RXMAP_INSERTS_TAGS;
 	if (is_of_vdev_bus(info.device))
 		return NMX_RXMAP_UNTRIED;
 	if (is_one_of(info.driver_name, know_pools, RTE_DIM(know_pools)))

@@ -9,9 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_devargs.h>
 #include <rte_malloc.h>
+
+/** A callback that runs is waited for, a second in all. */
+#define UNREGISTER_TRIES    1000
+#define UNREGISTER_PAUSE_US 1000
 
 /* --- The lower port --- */
 
@@ -113,6 +118,9 @@ on_link_change(uint16_t lower, enum rte_eth_event_type event, void *context, voi
 
 	(void)lower;
 	(void)unused;
+	/* It may be closed from a callback: then this one couldn't be taken back. */
+	if (dev->state != RTE_ETH_DEV_ATTACHED)
+		return 0;
 	if (update_link(dev, 0) == 0)
 		rte_eth_dev_callback_process(dev, event, NULL);
 	return 0;
@@ -320,6 +328,11 @@ nmx_wrapport_init_port(struct rte_eth_dev *dev, const struct eth_dev_ops *operat
 void
 nmx_wrapport_fini_port(struct rte_eth_dev *dev)
 {
-	(void)rte_eth_dev_callback_unregister(
-		get_lower(dev), RTE_ETH_EVENT_INTR_LSC, on_link_change, dev);
+	/* While one runs, it is refused: for as long as a program needs to take notice. */
+	for (int i = 0; i < UNREGISTER_TRIES; i++) {
+		if (rte_eth_dev_callback_unregister(
+			    get_lower(dev), RTE_ETH_EVENT_INTR_LSC, on_link_change, dev) != -EAGAIN)
+			return;
+		rte_delay_us_sleep(UNREGISTER_PAUSE_US);
+	}
 }
