@@ -40,6 +40,8 @@ def measure_round(measure, sides, path, size, args, table):
             break
         if attempt < REPEATS_MAX:
             print("again, the CPUs were moved:", ", ".join(side.name for side in odd), flush=True)
+        else:
+            print("unsteady, but counted:", ", ".join(side.name for side in odd), flush=True)
     for side, some in rows.items():
         for row in some:
             row.use = "unsteady" if side in odd else "pair"

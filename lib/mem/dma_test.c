@@ -94,6 +94,17 @@ start_guest(struct client *guest, size_t bytes)
 	start_client(guest, bytes, 0, &limits);
 }
 
+/** Two maps of four pages each, for one device. */
+static void
+start_shared_guest(struct client *guest, struct iommu *iommu)
+{
+	start_guest(guest, 16 * PAGE);
+	assert_int_equal(enter(guest, iommu), 0);
+	assert_int_equal(map(guest, 0x100000, 4 * PAGE, 0, RW), 0);
+	assert_int_equal(map(guest, 0x200000, 4 * PAGE, 4 * PAGE, RW), 0);
+	finish(guest);
+}
+
 static uint8_t *
 find(struct client *guest, uint64_t start, uint64_t size)
 {
@@ -155,11 +166,7 @@ what_is_withdrawn_is_reached_until_nobody_holds_it(void **unused)
 	uint8_t *at;
 
 	(void)unused;
-	start_guest(&g, 16 * PAGE);
-	assert_int_equal(enter(&g, &iommu), 0);
-	assert_int_equal(map(&g, 0x100000, 4 * PAGE, 0, RW), 0);
-	assert_int_equal(map(&g, 0x200000, 4 * PAGE, 4 * PAGE, RW), 0);
-	finish(&g);
+	start_shared_guest(&g, &iommu);
 	at = find(&g, 0x100000, 4 * PAGE);
 	assert_int_equal(nmx_mem_unmap(g.mem, (struct nmx_range){ 0x100000, 4 * PAGE }), 0);
 	assert_true(reaches(&iommu, at, 4 * PAGE));
@@ -178,11 +185,7 @@ force_takes_memory_from_devices_first(void **unused)
 	uint8_t *before;
 
 	(void)unused;
-	start_guest(&g, 16 * PAGE);
-	assert_int_equal(enter(&g, &iommu), 0);
-	assert_int_equal(map(&g, 0x100000, 4 * PAGE, 0, RW), 0);
-	assert_int_equal(map(&g, 0x200000, 4 * PAGE, 4 * PAGE, RW), 0);
-	finish(&g);
+	start_shared_guest(&g, &iommu);
 	assert_int_equal(nmx_mem_unmap(g.mem, (struct nmx_range){ 0x100000, 4 * PAGE }), 0);
 	assert_int_equal(nmx_mem_blank(g.mem), 0);
 	before = find(&g, 0x200000, 4 * PAGE);

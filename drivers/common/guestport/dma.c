@@ -18,18 +18,33 @@
 #include "drivers/common/rxmap/uplink.h"
 #include "port.h"
 
+/** Different ones of the port's queues. */
+static uint32_t
+count_domains(const struct nmx_guestport *port)
+{
+	uint32_t n = 0;
+
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++) {
+		const void *key = port->to_guest[i].domain.key;
+		uint16_t j = 0;
+
+		while (port->to_guest[j].domain.key != key)
+			j++;
+		n += key != NULL && j == i;
+	}
+	return n;
+}
+
 int
 nmx_guestport_enter_domain(struct nmx_to_guest *queue, const struct nmx_rxmap *map)
 {
 	struct nmx_guestport *port = queue->port;
 	int ret = 0;
 
-	if (!nmx_rxmap_get_domain(map, &queue->domain)) {
-		queue->domain.key = NULL;
+	if (!nmx_rxmap_get_domain(map, &queue->domain))
 		return 0;
-	}
 	/* An address space that comes later has room for as many. */
-	if (nmx_guestport_count_domains(port) > NMX_MEM_DOMAINS_MAX)
+	if (count_domains(port) > NMX_MEM_DOMAINS_MAX)
 		ret = -ENOSPC;
 	else if (port->mem != NULL)
 		ret = nmx_mem_enter_domain(port->mem, &queue->domain);
@@ -46,22 +61,6 @@ nmx_guestport_leave_domain(struct nmx_to_guest *queue)
 	if (queue->port->mem != NULL)
 		nmx_mem_leave_domain(queue->port->mem, queue->domain.key);
 	queue->domain.key = NULL;
-}
-
-uint32_t
-nmx_guestport_count_domains(const struct nmx_guestport *port)
-{
-	uint32_t n = 0;
-
-	for (uint16_t i = 0; i < port->n_queue_pairs; i++) {
-		const void *key = port->to_guest[i].domain.key;
-		uint16_t j = 0;
-
-		while (port->to_guest[j].domain.key != key)
-			j++;
-		n += key != NULL && j == i;
-	}
-	return n;
 }
 
 int
@@ -82,14 +81,15 @@ tell_refusal(struct nmx_guestport *port)
 {
 	struct nmx_mem_dma_counts counts;
 
+	if (port->told_dma)
+		return;
 	nmx_mem_count_dma(port->mem, &counts);
-	if (port->told_dma || counts.refused_maps == 0 || !nmx_guestport_may_log(port))
+	if (counts.refused_maps == 0 || !nmx_guestport_may_log(port))
 		return;
 	port->told_dma = true;
 	PORT_LOG(port, WARNING,
-		"%u maps of the guest's memory can't be mapped for the uplink's device (%s): "
-		"frames "
-		"are copied there; see the limit of locked memory, dma_entry_limit of "
+		"%u maps of the guest's memory can't be mapped for the uplink's device (%s): what "
+		"comes there is copied; see the limit of locked memory, dma_entry_limit of "
 		"vfio_iommu_type1, or give the guest huge pages",
 		counts.refused_maps, rte_strerror(-counts.error));
 }

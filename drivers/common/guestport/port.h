@@ -266,8 +266,6 @@ bool nmx_guestport_recall_loans(struct nmx_guestport *port, uint64_t now_ns);
 int nmx_guestport_enter_domain(struct nmx_to_guest *queue, const struct nmx_rxmap *map);
 /** It won't any more, and nothing is out. */
 void nmx_guestport_leave_domain(struct nmx_to_guest *queue);
-/** Different ones of the port's queues. */
-uint32_t nmx_guestport_count_domains(const struct nmx_guestport *port);
 /** A guest's address space is new. @return 0; -ENOMEM */
 int nmx_guestport_enter_domains(struct nmx_guestport *port);
 /** True if memory waits to be mapped for a device, and can be now. */

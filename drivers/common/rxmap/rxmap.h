@@ -98,7 +98,8 @@ void nmx_rxmap_destroy(struct nmx_rxmap *map);
 
 /**
  * Try what the uplink's queue does with its buffers; nothing is lent before that. Frames that come
- * meanwhile are lost. Once tried, the verdict stands.
+ * meanwhile are lost. Once tried, the verdict stands, but that a port may be configured anew so
+ * that it isn't fit any more.
  *
  * Context: the port has just been started, no burst runs, and none of the map's mbufs was given to
  * a program yet.

@@ -79,13 +79,17 @@ try_queue(struct nmx_rxmap *map)
 enum nmx_rxmap_verdict
 nmx_rxmap_try_uplink(struct nmx_rxmap *map)
 {
-	enum nmx_rxmap_verdict verdict = nmx_rxmap_get_verdict(map);
+	enum nmx_rxmap_verdict verdict = nmx_rxmap_get_verdict(map), judged;
 
 	/* Later, mbufs may be out that a program has. */
-	if (verdict == NMX_RXMAP_UNTRIED) {
+	if (verdict == NMX_RXMAP_UNTRIED)
 		verdict = try_queue(map);
-		atomic_store(&map->verdict, verdict);
+	else if (nmx_rxmap_is_fit(verdict)) {
+		judged = nmx_rxmap_judge_device(map->port);
+		if (judged != NMX_RXMAP_UNTRIED)
+			verdict = judged;
 	}
+	atomic_store(&map->verdict, verdict);
 	return verdict;
 }
 

@@ -32,7 +32,8 @@
 #include "loans.h"
 
 /** Beginnings of drivers' names. */
-static const char *const over_others[] = { "net_bonding", "net_failsafe", "net_softflow" };
+static const char *const over_others[] = { "net_bonding", "net_failsafe", "net_softflow",
+	"net_netvsc", "net_vdev_netvsc" };
 static const char *const know_pools[] = { "mlx5", "net_mlx", "net_mana", "net_cn", "net_octeontx",
 	"net_thunderx", "net_dpaa" };
 
@@ -90,6 +91,7 @@ map_in_container(void *unused, void *host, uint64_t size)
 	const uint64_t address = (uintptr_t)host;
 
 	(void)unused;
+	rte_errno = 0;
 	if (rte_vfio_container_dma_map(RTE_VFIO_DEFAULT_CONTAINER_FD, address, address, size) == 0)
 		return 0;
 	return rte_errno > 0 ? -rte_errno : -EIO;
@@ -114,10 +116,9 @@ get_vdev_driver(const struct rte_device *device)
 static int
 map_for_vdev(void *device, void *host, uint64_t size)
 {
-	int ret = get_vdev_driver(device)->dma_map(
-		RTE_DEV_TO_VDEV((struct rte_device *)device), host, (uintptr_t)host, size);
-
-	if (ret == 0)
+	rte_errno = 0;
+	if (get_vdev_driver(device)->dma_map(
+		    RTE_DEV_TO_VDEV((struct rte_device *)device), host, (uintptr_t)host, size) == 0)
 		return 0;
 	return rte_errno > 0 ? -rte_errno : -EIO;
 }
@@ -141,15 +142,25 @@ nmx_rxmap_get_domain(const struct nmx_rxmap *map, struct nmx_mem_domain *ret_dom
 		.map = map_in_container,
 		.unmap = unmap_in_container,
 	};
+	const enum nmx_rxmap_verdict verdict = (enum nmx_rxmap_verdict)atomic_load(&map->verdict);
 	struct rte_eth_dev_info info;
 
-	if (rte_eth_dev_info_get(map->port, &info) != 0 || info.device == NULL)
-		return false; /* nor is it fit for anything */
-	*ret_domain = container;
-	if (!is_of_vdev_bus(info.device))
+	/* What is never lent needn't be pinned. */
+	if ((verdict != NMX_RXMAP_UNTRIED && !nmx_rxmap_is_fit(verdict)) ||
+		nmx_rxmap_judge_device(map->port) != NMX_RXMAP_UNTRIED ||
+		rte_eth_dev_info_get(map->port, &info) != 0)
+		return false;
+	if (!is_of_vdev_bus(info.device)) {
+		*ret_domain = container;
 		return true;
-	ret_domain->key = ret_domain->device = info.device;
-	ret_domain->map = map_for_vdev;
-	ret_domain->unmap = unmap_for_vdev;
-	return get_vdev_driver(info.device)->dma_map != NULL;
+	}
+	if (get_vdev_driver(info.device)->dma_map == NULL)
+		return false;
+	*ret_domain = (struct nmx_mem_domain){
+		.key = info.device,
+		.device = info.device,
+		.map = map_for_vdev,
+		.unmap = unmap_for_vdev,
+	};
+	return true;
 }

@@ -20,7 +20,8 @@ enum nmx_rxmap_verdict nmx_rxmap_judge_device(uint16_t port);
 /**
  * The domain that guests' memory is to be mapped in for the map's uplink.
  *
- * @return false: none, its device is a program, which sees what this process sees
+ * @return false: none; its device is a program, which sees what this process sees, or nothing will
+ *         be lent to it
  */
 bool nmx_rxmap_get_domain(const struct nmx_rxmap *map, struct nmx_mem_domain *ret_domain);
 

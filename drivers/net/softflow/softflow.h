@@ -37,8 +37,7 @@ struct softflow_target {
 /** mode=: how mapped queues are begun; telemetry switches each at any time. */
 enum softflow_mode {
 	SOFTFLOW_MODE_AUTO, /* lend where that can be, copy where not */
-	SOFTFLOW_MODE_MAP, /* a port whose queues can't be filled with guests' buffers doesn't start
-			    */
+	SOFTFLOW_MODE_MAP,  /* don't start where a mapped queue would have to be copied */
 	SOFTFLOW_MODE_COPY,
 };
 

@@ -57,6 +57,17 @@ parse_number_within(const char *text, uint64_t low, uint64_t high, uint64_t *ret
 	return true;
 }
 
+static bool
+parse_word_within(const char *text, uint32_t high, uint32_t *ret_n)
+{
+	uint64_t n;
+
+	if (!parse_number_within(text, 0, high, &n))
+		return false;
+	*ret_n = (uint32_t)n;
+	return true;
+}
+
 /** LO-HI, or one number for both. */
 static bool
 parse_range(const char *text, struct tnic_range limits, struct tnic_range *ret_range)
@@ -154,12 +165,7 @@ parse_flows(const char *value, struct tnic_config *config)
 static bool
 parse_window(const char *value, struct tnic_config *config)
 {
-	uint64_t n;
-
-	if (!parse_number_within(value, 0, TNIC_SEEN_SEQS, &n))
-		return false;
-	config->window = (uint32_t)n;
-	return true;
+	return parse_word_within(value, TNIC_SEEN_SEQS, &config->window);
 }
 
 static bool
@@ -319,23 +325,13 @@ parse_tx_keep(const char *value, struct tnic_config *config)
 static bool
 parse_flap(const char *value, struct tnic_config *config)
 {
-	uint64_t n;
-
-	if (!parse_number_within(value, 0, 60000, &n))
-		return false;
-	config->flap_ms = (uint32_t)n;
-	return true;
+	return parse_word_within(value, 60000, &config->flap_ms);
 }
 
 static bool
 parse_dma(const char *value, struct tnic_config *config)
 {
-	uint64_t n;
-
-	if (!parse_number_within(value, 0, TNIC_DMA_MAX, &n))
-		return false;
-	config->dma = (uint32_t)n;
-	return true;
+	return parse_word_within(value, TNIC_DMA_MAX, &config->dma);
 }
 
 static bool
@@ -352,12 +348,7 @@ parse_spoil(const char *value, struct tnic_config *config)
 static bool
 parse_first(const char *value, struct tnic_config *config)
 {
-	uint64_t n;
-
-	if (!parse_number_within(value, 0, TNIC_MAX_QUEUES - 1, &n))
-		return false;
-	config->first_queue = (uint32_t)n;
-	return true;
+	return parse_word_within(value, TNIC_MAX_QUEUES - 1, &config->first_queue);
 }
 
 static const struct option options[] = {
