@@ -57,7 +57,7 @@ LENGTHS = [
            "tests/e2e/test_mux_crowd.py -k killed_daemon", 20),
     Length("NMX_FORGED_FRAMES", 50_000, 1_000_000, "frames with a source address forged while it is read, to each",
            "tests/e2e/test_mux_hostile.py -k forged", 20),
-    Length("NMX_DMA_COMINGS", 4, 200, "times that a guest goes whose memory is mapped for a NIC, each way",
+    Length("NMX_DMA_COMINGS", 4, 200, "kills of a guest whose memory is mapped for a NIC",
            "tests/e2e/test_mapping_dma.py -k memory_that_goes", 20),
     Length("NMX_PLUGS", 2, 50, "times that a device is plugged in, used and unplugged, below each driver",
            "tests/vm/test_device.py -k comes_and_goes", 40),

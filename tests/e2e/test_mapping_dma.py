@@ -7,7 +7,6 @@ many maps. It tells of a buffer that it can't reach, and of memory that is taken
 has buffers there.
 """
 
-import pytest
 from lengths import get_length
 from test_mapping import FLOOD, STREAM, TIMEOUT_S, ask_map, count_mapped_share, start_mapped_host
 from testpmd import wait_until
@@ -43,22 +42,14 @@ def test_memory_that_cant_be_mapped_for_the_device_gets_copies(rig):
     expect_no_fault(host)
 
 
-@pytest.mark.parametrize("how", ["killed", "stopped"])
-def test_device_holds_nothing_of_memory_that_goes(rig, how):
-    host = start_mapped_host(rig, rig.tnic(ring=256, dma=1024, **FLOOD))
+def test_device_holds_nothing_of_memory_that_goes(rig):
+    """A slow wire: without being stopped the NIC would have the guest's buffers for 50 ms yet."""
+    host = start_mapped_host(rig, rig.tnic(ring=256, dma=1024, **{**FLOOD, "rate": 5000}))
     host.command("start")
-    guest = None
     for _ in range(COMINGS):
-        guest = guest or rig.guest(args=["--auto-start"])
+        guest = rig.guest(args=["--auto-start"])
         before = host.xstats(0)["to_guest_mapped"]
-        wait_until(lambda: host.xstats(0)["to_guest_mapped"] > before + 10000, "mapped frames")
-        if how == "killed":
-            guest.kill()
-            rig.forget(guest)
-            guest = None
-        else:
-            guest.command("stop")
-            guest.command("port stop 0")
-            guest.command("port start 0")
-            guest.command("start")
+        wait_until(lambda: host.xstats(0)["to_guest_mapped"] > before + 500, "mapped frames")
+        guest.kill()
+        rig.forget(guest)
     expect_no_fault(host)
