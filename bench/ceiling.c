@@ -65,14 +65,18 @@ give_frames(struct nmx_to_guest *queue, uint16_t bytes)
 	nmx_base_enter_bracket(&queue->bracket);
 	ring = atomic_load_explicit(&queue->active, memory_order_acquire);
 	if (ring != NULL) {
-		uint16_t fault = nmx_ring_fetch_posted(&ring->slots, BURST_MAX);
+		uint16_t fault;
 
-		if (nmx_ring_count_taken(&ring->slots) == BURST_MAX)
+		nmx_ring_claim_slots(&ring->slots, BURST_MAX);
+		fault = nmx_ring_fetch_posted(&ring->slots, BURST_MAX);
+
+		if (nmx_ring_count_taken(&ring->slots.window) == BURST_MAX)
 			n = BURST_MAX;
 		for (uint32_t i = n; i-- > 0;)
 			nmx_ring_complete_slot_w0(&ring->slots, i, 0,
-				VDPDK_W1(bytes, nmx_ring_get_taken(&ring->slots, i)->id, 0, 0));
-		nmx_ring_advance_comp(&ring->slots, n);
+				VDPDK_W1(bytes, nmx_ring_get_taken(&ring->slots.window, i)->id, 0,
+					0));
+		nmx_ring_advance_comp(&ring->slots.window, n);
 		if (n > 0 && nmx_ring_take_event(&ring->bell))
 			nmx_guestport_signal_vector(queue->port, VDPDK_VECTOR_RX(queue->index));
 		if (fault != VDPDK_FAULT_NONE)
@@ -92,10 +96,13 @@ take_frames(struct nmx_from_guest *queue)
 	nmx_base_enter_bracket(&queue->bracket);
 	ring = atomic_load_explicit(&queue->active, memory_order_acquire);
 	if (ring != NULL) {
-		uint16_t fault = nmx_ring_fetch_frames(&ring->slots, BURST_MAX);
+		uint16_t fault;
 
-		if (nmx_ring_count_taken(&ring->slots) >= BURST_MAX) {
-			n = nmx_ring_count_taken(&ring->slots);
+		nmx_ring_claim_slots(&ring->slots, BURST_MAX);
+		fault = nmx_ring_fetch_frames(&ring->slots, BURST_MAX);
+
+		if (nmx_ring_count_taken(&ring->slots.window) >= BURST_MAX) {
+			n = nmx_ring_count_taken(&ring->slots.window);
 			nmx_ring_answer_taken(&ring->slots, VDPDK_TX_DONE, 0);
 		}
 		if (fault != VDPDK_FAULT_NONE)

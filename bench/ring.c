@@ -38,14 +38,14 @@ static void
 complete(struct nmx_ring_host *ring, uint32_t n, bool is_rx)
 {
 	for (uint32_t i = n; i-- > 0;) {
-		uint64_t w1 = VDPDK_W1(64, nmx_ring_get_taken(ring, i)->id, 0, 0);
+		uint64_t w1 = VDPDK_W1(64, nmx_ring_get_taken(&ring->window, i)->id, 0, 0);
 
 		if (is_rx)
 			nmx_ring_complete_slot_w0(ring, i, 0, w1);
 		else
 			nmx_ring_complete_slot(ring, i, w1);
 	}
-	nmx_ring_advance_comp(ring, n);
+	nmx_ring_advance_comp(&ring->window, n);
 }
 
 static void *
@@ -60,7 +60,7 @@ run_device(void *opaque)
 			(void)nmx_ring_fetch_posted(&game->host, BURST);
 		else
 			(void)nmx_ring_fetch_frames(&game->host, BURST);
-		complete(&game->host, nmx_ring_count_taken(&game->host), game->is_rx);
+		complete(&game->host, nmx_ring_count_taken(&game->host.window), game->is_rx);
 	}
 	return NULL;
 }

@@ -49,6 +49,20 @@ nmx_shared_hook(void *address, size_t size)
 /* The one place where the mark is cast away. */
 #define NMX_SHARED_PLAIN(type, p) ((type *)(uintptr_t)(p))
 
+static inline uint16_t
+nmx_base_load16(const NMX_SHARED uint16_t *p)
+{
+	nmx_shared_hook(NMX_SHARED_PLAIN(void, p), sizeof(uint16_t));
+	return __atomic_load_n(NMX_SHARED_PLAIN(uint16_t, p), __ATOMIC_RELAXED);
+}
+
+static inline uint16_t
+nmx_base_load16_acquire(const NMX_SHARED uint16_t *p)
+{
+	nmx_shared_hook(NMX_SHARED_PLAIN(void, p), sizeof(uint16_t));
+	return __atomic_load_n(NMX_SHARED_PLAIN(uint16_t, p), __ATOMIC_ACQUIRE);
+}
+
 static inline uint32_t
 nmx_base_load32(const NMX_SHARED uint32_t *p)
 {
@@ -81,6 +95,12 @@ static inline void
 nmx_base_store16(NMX_SHARED uint16_t *p, uint16_t value)
 {
 	__atomic_store_n(NMX_SHARED_PLAIN(uint16_t, p), value, __ATOMIC_RELAXED);
+}
+
+static inline void
+nmx_base_store16_release(NMX_SHARED uint16_t *p, uint16_t value)
+{
+	__atomic_store_n(NMX_SHARED_PLAIN(uint16_t, p), value, __ATOMIC_RELEASE);
 }
 
 static inline void

@@ -20,6 +20,56 @@ nmx_dpdk_keep_text(const char *key, const char *value, void *into)
 	return *text == NULL ? -ENOMEM : 0;
 }
 
+/** The bracket that closes the one at `open`; NULL: none does. */
+static char *
+find_closing(char *open)
+{
+	unsigned int depth = 0;
+
+	for (char *c = open; *c != '\0'; c++) {
+		depth += *c == '[';
+		depth -= *c == ']';
+		if (depth == 0)
+			return c;
+	}
+	return NULL;
+}
+
+/** Where a key's value begins, outside of brackets; NULL: the key isn't there. */
+static char *
+find_value(char *text, const char *key)
+{
+	size_t bytes = strlen(key);
+
+	while (text != NULL) {
+		if (strncmp(text, key, bytes) == 0 && text[bytes] == '=')
+			return text + bytes + 1;
+		text = strpbrk(text, ",[");
+		if (text != NULL && *text == '[')
+			text = find_closing(text);
+		if (text != NULL)
+			text++;
+	}
+	return NULL;
+}
+
+int
+nmx_dpdk_take_brackets(char *text, const char *key, char **ret_value)
+{
+	char *begin = find_value(text, key), *end = NULL;
+
+	*ret_value = NULL;
+	if (begin != NULL && *begin == '[')
+		end = find_closing(begin);
+	if (end == NULL)
+		return 0;
+	*ret_value = strndup(begin, (size_t)(end - begin) + 1);
+	if (*ret_value == NULL)
+		return -ENOMEM;
+	memmove(begin + 1, end, strlen(end) + 1);
+	return 0;
+}
+
 static unsigned int
 get_unit_log2(char unit)
 {

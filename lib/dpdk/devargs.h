@@ -19,6 +19,16 @@
  */
 int nmx_dpdk_keep_text(const char *key, const char *value, void *into);
 
+/**
+ * Take a key's value in brackets out of devargs, since rte_kvargs knows brackets as lists and
+ * splits at each '=': of "a=1,lower=[net_null0,size=64]" is left "a=1,lower=[]". Brackets may nest.
+ *
+ * @param text       cut
+ * @param ret_value  "[net_null0,size=64]", the caller's to free(); NULL: there is no such value
+ * @return 0; -ENOMEM
+ */
+int nmx_dpdk_take_brackets(char *text, const char *key, char **ret_value);
+
 /** A whole number, decimal or 0x..., with an optional unit K, M or G (powers of 1024). */
 int nmx_dpdk_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_number);
 

@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -70,6 +72,40 @@ addresses_are_of_one_station(void **unused)
 	assert_int_equal(mac.addr_bytes[5], 10);
 }
 
+static void
+what_is_in_brackets_is_one_value(void **unused)
+{
+	static const struct {
+		const char *text, *rest, *value;
+	} row[] = {
+		{ "lower=[net_null0,size=64],map=0:g", "lower=[],map=0:g", "[net_null0,size=64]" },
+		{ "a=1,lower=[a[b=1]c,d=[2]]", "a=1,lower=[]", "[a[b=1]c,d=[2]]" },
+		{ "lower=net_null0,map=0:g", "lower=net_null0,map=0:g", NULL },
+		{ "b=[lower=[x]],c=1", "b=[lower=[x]],c=1", NULL },
+		{ "slower=[x]", "slower=[x]", NULL },
+		{ "lower=[x", "lower=[x", NULL },
+		{ "b=[x,lower=[y]", "b=[x,lower=[y]", NULL },
+		{ "lower=[]", "lower=[]", "[]" },
+		{ "lower", "lower", NULL },
+		{ "", "", NULL },
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		char *text = strdup(row[i].text), *value;
+
+		assert_non_null(text);
+		assert_int_equal(nmx_dpdk_take_brackets(text, "lower", &value), 0);
+		assert_string_equal(text, row[i].rest);
+		if (row[i].value == NULL)
+			assert_null(value);
+		else
+			assert_string_equal(value, row[i].value);
+		free(value);
+		free(text);
+	}
+}
+
 int
 main(void)
 {
@@ -77,6 +113,7 @@ main(void)
 		cmocka_unit_test(numbers_are_read_with_their_units),
 		cmocka_unit_test(what_is_no_number_in_its_bounds_is_refused),
 		cmocka_unit_test(addresses_are_of_one_station),
+		cmocka_unit_test(what_is_in_brackets_is_one_value),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

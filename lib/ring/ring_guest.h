@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "abi/vdpdk_ring.h"
+#include "lib/base/prefetch.h"
 #include "lib/base/shared.h"
 
 struct nmx_ring_guest {
@@ -113,6 +114,26 @@ nmx_ring_peek_slot(const struct nmx_ring_guest *ring, uint32_t ahead, uint64_t *
 	if (w1 & VDPDK_W1_AVAIL)
 		return false;
 	*ret_w1 = w1;
+	return true;
+}
+
+/**
+ * Look whether the device has given back the n oldest slots. If so, ask for their lines, since they
+ * will be reaped and filled again soon: a hint, as what is seen here is all looked at again.
+ *
+ * @param n  two at least, for it to be true
+ */
+static inline bool
+nmx_ring_claim_done(const struct nmx_ring_guest *ring, uint32_t n)
+{
+	uint64_t w1;
+
+	/* A line that the device is about to write would have to go back. */
+	if (n < 2 || nmx_ring_count_pending(ring) < n || !nmx_ring_peek_slot(ring, 0, &w1) ||
+		!nmx_ring_peek_slot(ring, n - 1, &w1))
+		return false;
+	for (uint32_t i = 0; i < n; i += NMX_CACHE_LINE_BYTES / sizeof(*ring->slots))
+		nmx_base_prefetch_to_write(&ring->slots[(ring->reap + i) & ring->mask]);
 	return true;
 }
 

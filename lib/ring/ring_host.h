@@ -7,15 +7,8 @@
  *
  * Theory of operation
  *
- *   comp       comp + lent       fetch      comp <= fetch <= comp + N, free-running, modulo N
- *    |--------------|--------------|
- *    |     lent     |    ready     |
- *    fetched, not answered yet; each fetched slot is answered by exactly one completed slot
- *
- * A ready buffer is used within a burst, or *lent*: to a NIC that fills it later. Its copy leaves
- * `taken` then, and returns in front of the ready ones, should the buffer come back empty. Buffers
- * are answered in any order, so the entries of the lent part say nothing, but that a burst keeps
- * its answers in the first of them until it stores these.
+ * What is fetched and not answered is in a window of private copies (window.h): comp <= fetch <=
+ * comp + N. Each fetched slot is answered by exactly one completed slot.
  *
  * Slot `fetch` is fetched if its AVAIL is set and fetch - comp < N. (After a full lap a set AVAIL
  * is the same entry, not answered yet.) A completion goes into slot `comp`, whatever buffer it is
@@ -37,24 +30,13 @@
 #include <stdint.h>
 
 #include "abi/vdpdk_ring.h"
+#include "lib/base/prefetch.h"
 #include "lib/base/shared.h"
-
-/** A descriptor's private copy. */
-struct nmx_ring_slot {
-	uint64_t address;
-	uint16_t length;
-	uint16_t id;
-	uint16_t flags;
-	uint16_t extra;
-};
+#include "lib/ring/window.h"
 
 struct nmx_ring_host {
 	NMX_SHARED struct vdpdk_slot_words *slots;
-	struct nmx_ring_slot *taken; /* N copies; ready: seq modulo N, comp + lent <= seq < fetch */
-	uint32_t mask;               /* N - 1 */
-	uint32_t fetch;              /* next slot to fetch */
-	uint32_t comp;               /* next slot to complete */
-	uint32_t lent;               /* buffers fetched and neither ready nor answered */
+	struct nmx_ring_window window;
 };
 
 /**
@@ -69,66 +51,25 @@ nmx_ring_init_host(struct nmx_ring_host *ring, NMX_SHARED struct vdpdk_ring_head
 	struct nmx_ring_slot *taken, uint32_t n_slots)
 {
 	ring->slots = (NMX_SHARED struct vdpdk_slot_words *)(header + 1);
-	ring->taken = taken;
-	ring->mask = n_slots - 1;
-	ring->fetch = 0;
-	ring->comp = 0;
-	ring->lent = 0;
+	nmx_ring_init_window(&ring->window, taken, n_slots, 0);
 }
 
-/** Slots fetched and not answered. */
-static inline uint32_t
-nmx_ring_count_taken(const struct nmx_ring_host *ring)
+/** The slot numbered `seq`. */
+static inline NMX_SHARED struct vdpdk_slot_words *
+nmx_ring_find_slot(const struct nmx_ring_host *ring, uint32_t seq)
 {
-	return ring->fetch - ring->comp;
-}
-
-/** Slots fetched that can be used. */
-static inline uint32_t
-nmx_ring_count_ready(const struct nmx_ring_host *ring)
-{
-	return ring->fetch - ring->comp - ring->lent;
-}
-
-/**
- * The copy of the ready slot that is `ahead` of the first one, below nmx_ring_count_ready().
- */
-static inline struct nmx_ring_slot *
-nmx_ring_get_ready(const struct nmx_ring_host *ring, uint32_t ahead)
-{
-	return &ring->taken[(ring->comp + ring->lent + ahead) & ring->mask];
-}
-
-/** The first n ready buffers are lent; their copies were taken. */
-static inline void
-nmx_ring_lend(struct nmx_ring_host *ring, uint32_t n)
-{
-	ring->lent += n;
-}
-
-/** A lent buffer has come back empty: it is the first ready one. */
-static inline void
-nmx_ring_take_back(struct nmx_ring_host *ring, const struct nmx_ring_slot *slot)
-{
-	ring->lent--;
-	*nmx_ring_get_ready(ring, 0) = *slot;
-}
-
-/** The copy of the fetched slot that is `ahead` of `comp`, below nmx_ring_count_taken(). */
-static inline const struct nmx_ring_slot *
-nmx_ring_get_taken(const struct nmx_ring_host *ring, uint32_t ahead)
-{
-	return &ring->taken[(ring->comp + ahead) & ring->mask];
+	return &ring->slots[nmx_ring_get_idx(&ring->window, seq)];
 }
 
 /** Copy slot `fetch`; false if it isn't the device's. Doesn't advance. */
 static inline bool
 nmx_ring_load_slot(const struct nmx_ring_host *ring, struct nmx_ring_slot *ret)
 {
-	const NMX_SHARED struct vdpdk_slot_words *slot = &ring->slots[ring->fetch & ring->mask];
+	const NMX_SHARED struct vdpdk_slot_words *slot = nmx_ring_find_slot(
+		ring, ring->window.fetch);
 	uint64_t w1;
 
-	if (ring->fetch - ring->comp > ring->mask)
+	if (nmx_ring_is_full(&ring->window))
 		return false;
 	/* Orders AVAIL before w0 and what it points to; pairs with nmx_ring_submit_slot(). */
 	w1 = nmx_base_load64_acquire(&slot->w1);
@@ -140,6 +81,26 @@ nmx_ring_load_slot(const struct nmx_ring_host *ring, struct nmx_ring_slot *ret)
 	ret->flags = VDPDK_W1_FLAGS(w1);
 	ret->extra = VDPDK_W1_EXTRA(w1);
 	return true;
+}
+
+/**
+ * Ask for the lines of the next n slots, if the guest has handed over all of them: they will be
+ * fetched and answered soon. A hint: what is read for it decides nothing, and is read anew and
+ * judged when it is fetched.
+ */
+static inline void
+nmx_ring_claim_slots(const struct nmx_ring_host *ring, uint32_t n)
+{
+	const uint32_t last = ring->window.fetch + n - 1;
+
+	/* A line that the guest is about to write would have to go back. */
+	if (n < 2 || last - ring->window.comp > ring->window.mask ||
+		!(nmx_base_load64(&nmx_ring_find_slot(ring, ring->window.fetch)->w1) &
+			VDPDK_W1_AVAIL) ||
+		!(nmx_base_load64(&nmx_ring_find_slot(ring, last)->w1) & VDPDK_W1_AVAIL))
+		return;
+	for (uint32_t i = 0; i < n; i += NMX_CACHE_LINE_BYTES / sizeof(*ring->slots))
+		nmx_base_prefetch_to_write(nmx_ring_find_slot(ring, ring->window.fetch + i));
 }
 
 /** Judge a posted Rx buffer: VDPDK_FAULT_*. Pure. */
@@ -162,8 +123,8 @@ nmx_ring_fetch_lent(struct nmx_ring_host *ring, struct nmx_ring_slot *ret)
 {
 	if (!nmx_ring_load_slot(ring, ret) || nmx_ring_check_posted(ret) != VDPDK_FAULT_NONE)
 		return false;
-	ring->fetch++;
-	ring->lent++;
+	ring->window.fetch++;
+	ring->window.lent++;
 	return true;
 }
 
@@ -186,20 +147,20 @@ static inline uint16_t
 nmx_ring_fetch_posted(struct nmx_ring_host *ring, uint32_t want)
 {
 	struct nmx_ring_host local = *ring; /* in registers: stores to `taken` can't touch it */
-	const uint32_t end = local.comp + local.lent + want;
+	const uint32_t end = local.window.comp + local.window.lent + want;
 	uint16_t fault = VDPDK_FAULT_NONE;
 
-	while ((int32_t)(end - local.fetch) > 0) {
-		struct nmx_ring_slot *slot = &local.taken[local.fetch & local.mask];
+	while ((int32_t)(end - local.window.fetch) > 0) {
+		struct nmx_ring_slot *slot = nmx_ring_get_next(&local.window);
 
 		if (!nmx_ring_load_slot(&local, slot))
 			break;
 		fault = nmx_ring_check_posted(slot);
 		if (fault != VDPDK_FAULT_NONE)
 			break;
-		local.fetch++;
+		local.window.fetch++;
 	}
-	ring->fetch = local.fetch;
+	ring->window.fetch = local.window.fetch;
 	return fault;
 }
 
@@ -217,8 +178,8 @@ nmx_ring_fetch_frames(struct nmx_ring_host *ring, uint32_t want)
 	uint32_t n_segments = 0;            /* of the frame that is being fetched */
 	uint16_t fault = VDPDK_FAULT_NONE;
 
-	while (n_segments > 0 || nmx_ring_count_taken(&local) < want) {
-		struct nmx_ring_slot *slot = &local.taken[local.fetch & local.mask];
+	while (n_segments > 0 || nmx_ring_count_taken(&local.window) < want) {
+		struct nmx_ring_slot *slot = nmx_ring_get_next(&local.window);
 
 		if (!nmx_ring_load_slot(&local, slot)) {
 			/* The driver turns a frame's first slot last: the others are there. */
@@ -228,7 +189,7 @@ nmx_ring_fetch_frames(struct nmx_ring_host *ring, uint32_t want)
 		fault = nmx_ring_check_segment(slot);
 		if (fault != VDPDK_FAULT_NONE)
 			break;
-		local.fetch++;
+		local.window.fetch++;
 		n_segments++;
 		if (!(slot->flags & VDPDK_FLAG_NEXT)) {
 			n_segments = 0;
@@ -238,8 +199,8 @@ nmx_ring_fetch_frames(struct nmx_ring_host *ring, uint32_t want)
 		}
 	}
 	if (fault != VDPDK_FAULT_NONE)
-		local.fetch -= n_segments;
-	ring->fetch = local.fetch;
+		local.window.fetch -= n_segments;
+	ring->window.fetch = local.window.fetch;
 	return fault;
 }
 
@@ -254,34 +215,27 @@ static inline void
 nmx_ring_complete_slot(struct nmx_ring_host *ring, uint32_t ahead, uint64_t w1)
 {
 	/* Orders w0 and the buffer's bytes before AVAIL; pairs with nmx_ring_peek_slot(). */
-	nmx_base_store64_release(&ring->slots[(ring->comp + ahead) & ring->mask].w1, w1);
+	nmx_base_store64_release(&nmx_ring_find_slot(ring, ring->window.comp + ahead)->w1, w1);
 }
 
 /** As nmx_ring_complete_slot(), with w0. */
 static inline void
 nmx_ring_complete_slot_w0(struct nmx_ring_host *ring, uint32_t ahead, uint64_t w0, uint64_t w1)
 {
-	nmx_base_store64(&ring->slots[(ring->comp + ahead) & ring->mask].w0, w0);
+	nmx_base_store64(&nmx_ring_find_slot(ring, ring->window.comp + ahead)->w0, w0);
 	nmx_ring_complete_slot(ring, ahead, w1);
-}
-
-/** The n slots after `comp` have been answered. */
-static inline void
-nmx_ring_advance_comp(struct nmx_ring_host *ring, uint32_t n)
-{
-	ring->comp += n;
 }
 
 /** Answer all that is taken, ids as they came: see nmx_ring_return_slots(). Nothing is lent. */
 static inline void
 nmx_ring_answer_taken(struct nmx_ring_host *ring, uint16_t low, uint16_t flags)
 {
-	uint32_t n = nmx_ring_count_taken(ring);
+	uint32_t n = nmx_ring_count_taken(&ring->window);
 
 	for (uint32_t i = n; i-- > 0;)
 		nmx_ring_complete_slot(
-			ring, i, VDPDK_W1(low, nmx_ring_get_taken(ring, i)->id, flags, 0));
-	nmx_ring_advance_comp(ring, n);
+			ring, i, VDPDK_W1(low, nmx_ring_get_taken(&ring->window, i)->id, flags, 0));
+	nmx_ring_advance_comp(&ring->window, n);
 }
 
 /**
@@ -295,8 +249,8 @@ static inline void
 nmx_ring_return_slots(struct nmx_ring_host *ring, uint16_t low, uint16_t flags)
 {
 	nmx_ring_answer_taken(ring, low, flags);
-	while (nmx_ring_load_slot(ring, &ring->taken[ring->fetch & ring->mask]))
-		ring->fetch++;
+	while (nmx_ring_load_slot(ring, nmx_ring_get_next(&ring->window)))
+		ring->window.fetch++;
 	nmx_ring_answer_taken(ring, low, flags);
 }
 

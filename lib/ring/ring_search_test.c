@@ -99,10 +99,10 @@ lay_over(struct ends *e, struct state *s)
 	e->guest.sub = s->sub;
 	e->guest.reap = s->reap;
 	e->host.slots = (NMX_SHARED struct vdpdk_slot_words *)s->slots;
-	e->host.taken = e->taken;
-	e->host.mask = N - 1;
-	e->host.fetch = s->fetch;
-	e->host.comp = s->comp;
+	e->host.window.taken = e->taken;
+	e->host.window.mask = N - 1;
+	e->host.window.fetch = s->fetch;
+	e->host.window.comp = s->comp;
 }
 
 /* --- Steps; each returns false if it isn't possible --- */
@@ -160,14 +160,14 @@ step_fetch(struct state *s)
 {
 	struct ends e;
 	uint32_t before = nmx_ring_count_taken(
-			 &(struct nmx_ring_host){ .fetch = s->fetch, .comp = s->comp }),
+			 &(struct nmx_ring_window){ .fetch = s->fetch, .comp = s->comp }),
 		 n;
 
 	lay_over(&e, s);
 	if (s->answer_size != 0 || before == N)
 		return false;
 	assert_int_equal(nmx_ring_fetch_frames(&e.host, before + 1), VDPDK_FAULT_NONE);
-	n = nmx_ring_count_taken(&e.host) - before;
+	n = nmx_ring_count_taken(&e.host.window) - before;
 	if (n == 0)
 		return false;
 	assert_in_range(n, 1, 2);
@@ -179,7 +179,7 @@ step_fetch(struct state *s)
 		s->held_id[s->n_held][i] = (uint8_t)slot->id;
 	}
 	s->held_size[s->n_held++] = (uint8_t)n;
-	s->fetch = (uint8_t)e.host.fetch;
+	s->fetch = (uint8_t)e.host.window.fetch;
 	return true;
 }
 
@@ -357,7 +357,7 @@ static void
 disturbed_fetch(struct disturbed *d)
 {
 	struct nmx_ring_host *host = &d->ends.host;
-	uint32_t before = nmx_ring_count_taken(host);
+	uint32_t before = nmx_ring_count_taken(&host->window);
 
 	assert_true(before == d->n_held && before <= N);
 	if (before == N) {
@@ -368,9 +368,9 @@ disturbed_fetch(struct disturbed *d)
 	}
 	if (nmx_ring_fetch_posted(host, before + 1) != VDPDK_FAULT_NONE)
 		return;
-	if (nmx_ring_count_taken(host) == before)
+	if (nmx_ring_count_taken(&host->window) == before)
 		return;
-	d->held[d->n_held++] = d->taken[(host->fetch - 1) & (N - 1)].id;
+	d->held[d->n_held++] = d->taken[(host->window.fetch - 1) & (N - 1)].id;
 	d->n_fetched++;
 }
 
@@ -383,7 +383,7 @@ disturbed_answer(struct disturbed *d)
 		return;
 	i = draw(d->n_held);
 	nmx_ring_complete_slot(&d->ends.host, 0, VDPDK_W1(0, d->held[i], 0, 0));
-	nmx_ring_advance_comp(&d->ends.host, 1);
+	nmx_ring_advance_comp(&d->ends.host.window, 1);
 	d->held[i] = d->held[--d->n_held];
 	d->n_answered++;
 	assert_int_equal(d->n_fetched - d->n_answered, d->n_held);
@@ -416,8 +416,8 @@ flipped_avail_bits_never_move_the_counters(void **unused)
 
 		d.ends.guest.slots = (NMX_SHARED struct vdpdk_slot_words *)d.slots;
 		d.ends.host.slots = (NMX_SHARED struct vdpdk_slot_words *)d.slots;
-		d.ends.guest.mask = d.ends.host.mask = N - 1;
-		d.ends.host.taken = d.taken;
+		d.ends.guest.mask = d.ends.host.window.mask = N - 1;
+		d.ends.host.window.taken = d.taken;
 		for (uint32_t i = 0; i < 200; i++) {
 			switch (draw(9)) {
 			case 0:

@@ -63,11 +63,11 @@ buffers_pass_both_ways_for_many_laps(void **unused)
 	for (uint32_t i = 0; i < 10 * N; i++) {
 		submit(&p, 100, (uint16_t)(i % N), VDPDK_FLAG_AVAIL);
 		assert_int_equal(nmx_ring_fetch_posted(&p.host, N), VDPDK_FAULT_NONE);
-		assert_int_equal(nmx_ring_count_taken(&p.host), 1);
-		assert_int_equal(nmx_ring_get_taken(&p.host, 0)->id, i % N);
+		assert_int_equal(nmx_ring_count_taken(&p.host.window), 1);
+		assert_int_equal(nmx_ring_get_taken(&p.host.window, 0)->id, i % N);
 		assert_false(nmx_ring_peek_slot(&p.guest, 0, &w1));
 		nmx_ring_complete_slot_w0(&p.host, 0, 7, VDPDK_W1(60, i % N, 0, 0));
-		nmx_ring_advance_comp(&p.host, 1);
+		nmx_ring_advance_comp(&p.host.window, 1);
 		assert_true(nmx_ring_peek_slot(&p.guest, 0, &w1));
 		assert_int_equal(VDPDK_W1_LENGTH(w1), 60);
 		nmx_ring_advance_reap(&p.guest, 1);
@@ -87,7 +87,7 @@ full_ring_is_fetched_once(void **unused)
 		submit(&p, 1, i, VDPDK_FLAG_AVAIL);
 	assert_int_equal(nmx_ring_count_free(&p.guest), 0);
 	assert_int_equal(nmx_ring_fetch_posted(&p.host, N), VDPDK_FAULT_NONE);
-	assert_int_equal(nmx_ring_count_taken(&p.host), N);
+	assert_int_equal(nmx_ring_count_taken(&p.host.window), N);
 	assert_false(nmx_ring_load_slot(&p.host, &slot));
 }
 
@@ -96,28 +96,29 @@ static void
 answer_lent(struct pair *p, struct nmx_ring_slot *lent, uint32_t n)
 {
 	nmx_ring_complete_slot_w0(&p->host, 0, 0, VDPDK_W1(60, lent[n].id, 0, 0));
-	p->host.lent--;
-	nmx_ring_advance_comp(&p->host, 1);
-	lent[n] = lent[p->host.lent];
+	p->host.window.lent--;
+	nmx_ring_advance_comp(&p->host.window, 1);
+	lent[n] = lent[p->host.window.lent];
 }
 
 /** One step of a host that lends, by a random number. `lent`: what is out. */
 static void
 take_step(struct pair *p, struct nmx_ring_slot *lent, uint32_t random)
 {
-	const uint32_t n = p->host.lent;
+	const uint32_t n = p->host.window.lent;
 	struct nmx_ring_slot slot;
 
 	switch (random % 5) {
 	case 0:
-		if (nmx_ring_count_ready(&p->host) == 0 && nmx_ring_fetch_lent(&p->host, &slot))
+		if (nmx_ring_count_ready(&p->host.window) == 0 &&
+			nmx_ring_fetch_lent(&p->host, &slot))
 			lent[n] = slot;
 		break;
 	case 1:
 		assert_int_equal(nmx_ring_fetch_posted(&p->host, 3), VDPDK_FAULT_NONE);
-		if (nmx_ring_count_ready(&p->host) > 0) {
-			lent[n] = *nmx_ring_get_ready(&p->host, 0);
-			nmx_ring_lend(&p->host, 1);
+		if (nmx_ring_count_ready(&p->host.window) > 0) {
+			lent[n] = *nmx_ring_get_ready(&p->host.window, 0);
+			nmx_ring_lend(&p->host.window, 1);
 		}
 		break;
 	case 2:
@@ -129,15 +130,15 @@ take_step(struct pair *p, struct nmx_ring_slot *lent, uint32_t random)
 			break;
 		slot = lent[random / 5 % n];
 		lent[random / 5 % n] = lent[n - 1];
-		nmx_ring_take_back(&p->host, &slot);
-		assert_int_equal(nmx_ring_get_ready(&p->host, 0)->id, slot.id);
+		nmx_ring_take_back(&p->host.window, &slot);
+		assert_int_equal(nmx_ring_get_ready(&p->host.window, 0)->id, slot.id);
 		break;
 	case 4:
-		if (nmx_ring_count_ready(&p->host) == 0)
+		if (nmx_ring_count_ready(&p->host.window) == 0)
 			break;
-		slot = *nmx_ring_get_ready(&p->host, 0);
+		slot = *nmx_ring_get_ready(&p->host.window, 0);
 		nmx_ring_complete_slot_w0(&p->host, 0, 0, VDPDK_W1(60, slot.id, 0, 0));
-		nmx_ring_advance_comp(&p->host, 1);
+		nmx_ring_advance_comp(&p->host.window, 1);
 		break;
 	}
 }
@@ -158,18 +159,18 @@ lent_buffers_are_answered_once_in_any_order(void **unused)
 		for (uint16_t id = (uint16_t)(random >> 26); !posted[id]; posted[id] = true)
 			submit(&p, 100, id, VDPDK_FLAG_AVAIL);
 		take_step(&p, lent, random >> 8);
-		assert_true(nmx_ring_count_ready(&p.host) + p.host.lent ==
-			    nmx_ring_count_taken(&p.host));
+		assert_true(nmx_ring_count_ready(&p.host.window) + p.host.window.lent ==
+			    nmx_ring_count_taken(&p.host.window));
 		while (nmx_ring_peek_slot(&p.guest, 0, &w1) && nmx_ring_count_free(&p.guest) < N) {
 			assert_true(posted[VDPDK_W1_ID(w1)]);
 			posted[VDPDK_W1_ID(w1)] = false;
 			nmx_ring_advance_reap(&p.guest, 1);
 		}
 	}
-	while (p.host.lent > 0) {
-		struct nmx_ring_slot slot = lent[p.host.lent - 1];
+	while (p.host.window.lent > 0) {
+		struct nmx_ring_slot slot = lent[p.host.window.lent - 1];
 
-		nmx_ring_take_back(&p.host, &slot);
+		nmx_ring_take_back(&p.host.window, &slot);
 	}
 	nmx_ring_return_slots(&p.host, 0, VDPDK_FLAG_RX_UNUSED);
 	for (; nmx_ring_count_free(&p.guest) < N; nmx_ring_advance_reap(&p.guest, 1)) {
@@ -202,10 +203,10 @@ bad_slots_are_faults_and_are_not_fetched(void **unused)
 		init_pair(&p);
 		nmx_ring_submit_slot(&p.guest, 0, 0, w1);
 		assert_int_equal(nmx_ring_fetch_posted(&p.host, N), row[i].rx);
-		assert_int_equal(p.host.fetch, row[i].rx == VDPDK_FAULT_NONE);
-		p.host.fetch = 0;
+		assert_int_equal(p.host.window.fetch, row[i].rx == VDPDK_FAULT_NONE);
+		p.host.window.fetch = 0;
 		assert_int_equal(nmx_ring_fetch_frames(&p.host, N), row[i].tx);
-		assert_int_equal(p.host.fetch, row[i].tx == VDPDK_FAULT_NONE);
+		assert_int_equal(p.host.window.fetch, row[i].tx == VDPDK_FAULT_NONE);
 	}
 }
 
@@ -219,9 +220,9 @@ frames_are_fetched_whole(void **unused)
 	for (uint16_t i = 0; i < 6; i++)
 		submit(&p, 1, i, VDPDK_FLAG_AVAIL | (i % 3 < 2 ? VDPDK_FLAG_NEXT : 0));
 	assert_int_equal(nmx_ring_fetch_frames(&p.host, 1), VDPDK_FAULT_NONE);
-	assert_int_equal(nmx_ring_count_taken(&p.host), 3);
+	assert_int_equal(nmx_ring_count_taken(&p.host.window), 3);
 	assert_int_equal(nmx_ring_fetch_frames(&p.host, 4), VDPDK_FAULT_NONE);
-	assert_int_equal(nmx_ring_count_taken(&p.host), 6);
+	assert_int_equal(nmx_ring_count_taken(&p.host.window), 6);
 }
 
 static void
@@ -237,14 +238,14 @@ chains_end_or_stop_the_queue(void **unused)
 		submit(&p, 1, i,
 			VDPDK_FLAG_AVAIL | (i + 1 < VDPDK_TX_SEGMENTS_MAX ? VDPDK_FLAG_NEXT : 0));
 	assert_int_equal(nmx_ring_fetch_frames(&p.host, N), VDPDK_FAULT_NONE);
-	assert_int_equal(nmx_ring_count_taken(&p.host), 1 + VDPDK_TX_SEGMENTS_MAX);
+	assert_int_equal(nmx_ring_count_taken(&p.host.window), 1 + VDPDK_TX_SEGMENTS_MAX);
 
 	init_pair(&p);
 	submit(&p, 1, 0, VDPDK_FLAG_AVAIL);
 	for (uint16_t i = 0; i < N - 1; i++)
 		submit(&p, 1, i, VDPDK_FLAG_AVAIL | VDPDK_FLAG_NEXT);
 	assert_int_equal(nmx_ring_fetch_frames(&p.host, N), VDPDK_FAULT_CHAIN);
-	assert_int_equal(nmx_ring_count_taken(&p.host), 1);
+	assert_int_equal(nmx_ring_count_taken(&p.host.window), 1);
 
 	/* A chain longer than the ring: the lap's bound ends it. */
 	memset(&p.host, 0, sizeof(p.host));
@@ -253,7 +254,7 @@ chains_end_or_stop_the_queue(void **unused)
 		nmx_ring_submit_slot(&p.guest, i - p.guest.sub, 0,
 			VDPDK_W1(1, i, VDPDK_FLAG_AVAIL | VDPDK_FLAG_NEXT, 0));
 	assert_int_equal(nmx_ring_fetch_frames(&p.host, 1), VDPDK_FAULT_CHAIN);
-	assert_int_equal(nmx_ring_count_taken(&p.host), 0);
+	assert_int_equal(nmx_ring_count_taken(&p.host.window), 0);
 }
 
 static void
@@ -276,7 +277,7 @@ returned_slots_are_all_that_were_submitted(void **unused)
 		back[VDPDK_W1_ID(w1)] = true;
 		nmx_ring_advance_reap(&p.guest, 1);
 	}
-	assert_int_equal(nmx_ring_count_taken(&p.host), 0);
+	assert_int_equal(nmx_ring_count_taken(&p.host.window), 0);
 }
 
 static void

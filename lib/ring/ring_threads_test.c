@@ -3,61 +3,24 @@
  */
 
 /**
- * Both halves of a ring in two threads, with real bytes: what the thread sanitizer is shown.
- *
- * Theory of operation
- *
- * One thread is the driver, one the device; numbered buffers pass from one to the other and back,
- * in bursts of random sizes, answered out of order. The bytes are plain memory: nothing but the
- * ownership word orders one thread's accesses before the other's. Each owner writes all of a buffer
- * and reads all of it, so a release or an acquire that is missing is a race for the sanitizer, on
- * any processor, and bytes of another number are found without it.
- *
- * The side that may sleep (docs/device.md, "Events") does so whenever it finds nothing, and is
- * woken by an eventfd. A signal that is lost is found by a time limit.
+ * Both halves of a ring in two threads, with real bytes: what the thread sanitizer is shown. See
+ * threads_rig_test.h; sleeping is that of docs/device.md, "Events".
  *
  *   ring_threads_test [BUFFERS]     how many pass in each direction
  */
 
-#include <poll.h>
-#include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "lib/base/clock.h"
-#include "lib/base/fd.h"
 #include "lib/ring/ring_event.h"
 #include "lib/ring/ring_guest.h"
 #include "lib/ring/ring_host.h"
+#include "lib/ring/threads_rig_test.h"
 
-#define N           64
-#define BURST       16
-#define BYTES       96
-#define LIMIT_NS    (30 * NMX_NS_PER_S)
-#define LIMIT_MS    10000
 #define N_BUFFERS   UINT32_C(200000)
-#define FREE_BYTE   0xee /* what an owner leaves in a buffer */
 #define ADDRESS(id) (0x1000 + (uint64_t)(id)*BYTES)
 
-static uint32_t n_wanted = N_BUFFERS;
-
-/** What a thread has for itself; the test reads it after the thread's end. */
-struct end {
-	uint64_t random;
-	uint64_t limit_ns;
-	uint32_t n_done, n_wrong, n_sleeps;
-};
-
 struct ring {
+	struct ends ends; /* first */
 	_Alignas(VDPDK_RING_ALIGN) uint8_t memory[VDPDK_RING_BYTES(N)];
 	struct nmx_ring_guest guest;
 	struct nmx_ring_host host;
@@ -65,43 +28,7 @@ struct ring {
 	uint8_t buffer[N][BYTES]; /* the ring says whose */
 	struct nmx_ring_arm arm;  /* of the side that sleeps */
 	struct nmx_ring_bell bell;
-	int event; /* wakes it */
-	struct end driver, device;
 };
-
-static uint32_t
-draw(struct end *end, uint32_t n)
-{
-	end->random = end->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (uint32_t)(end->random >> 33) % n;
-}
-
-/** True as long as a thread should go on. */
-static bool
-goes_on(struct end *end)
-{
-	if (end->n_done == n_wanted || end->n_wrong > 0)
-		return false;
-	if (nmx_base_read_clock_ns() > end->limit_ns)
-		end->n_wrong++;
-	return end->n_wrong == 0;
-}
-
-static void
-fill(uint8_t *buffer, uint32_t number)
-{
-	for (uint32_t i = 0; i < BYTES; i++)
-		buffer[i] = (uint8_t)(number * 7 + (number >> 8) + i);
-}
-
-/** Read a buffer that just came, and make it its new owner's. */
-static void
-check_and_clear(struct end *end, uint8_t *buffer, uint32_t number)
-{
-	for (uint32_t i = 0; i < BYTES; i++)
-		end->n_wrong += buffer[i] != (uint8_t)(number * 7 + (number >> 8) + i);
-	memset(buffer, FREE_BYTE, BYTES);
-}
 
 /** The device's way from a descriptor to a buffer. */
 static uint8_t *
@@ -113,23 +40,10 @@ find_buffer(struct ring *ring, struct end *end, const struct nmx_ring_slot *slot
 }
 
 static void
-sleep_till_signal(struct ring *ring, struct end *end)
+ring_bell(struct ring *ring, struct end *end)
 {
-	struct pollfd fd = { .fd = ring->event, .events = POLLIN };
-	uint64_t count;
-
-	end->n_sleeps++;
-	if (poll(&fd, 1, LIMIT_MS) != 1 || read(ring->event, &count, sizeof(count)) < 0)
-		end->n_wrong++;
-}
-
-static void
-signal_sleeper(struct ring *ring, struct end *end)
-{
-	const uint64_t one = 1;
-
-	if (nmx_ring_take_event(&ring->bell) && write(ring->event, &one, sizeof(one)) < 0)
-		end->n_wrong++;
+	if (nmx_ring_take_event(&ring->bell))
+		signal_sleeper(end);
 }
 
 /** Hand over n of the driver's buffers, last first; `frames`: with chains of up to three. */
@@ -145,7 +59,7 @@ submit_burst(struct ring *ring, struct end *end, const uint16_t *ids, uint32_t n
 	}
 	nmx_ring_advance_sub(&ring->guest, n);
 	if (frames)
-		signal_sleeper(ring, end);
+		ring_bell(ring, end);
 }
 
 /* --- From the guest: the driver writes, the device reads and may sleep --- */
@@ -154,7 +68,7 @@ static void *
 drive_from_guest(void *arg)
 {
 	struct ring *ring = arg;
-	struct end *end = &ring->driver;
+	struct end *end = &ring->ends.driver;
 	uint16_t free_ids[N], n_free = N;
 	uint32_t n_sent = 0;
 	uint64_t w1;
@@ -188,7 +102,7 @@ static void *
 serve_from_guest(void *arg)
 {
 	struct ring *ring = arg;
-	struct end *end = &ring->device;
+	struct end *end = &ring->ends.device;
 	struct nmx_ring_slot slot;
 
 	while (goes_on(end)) {
@@ -196,23 +110,24 @@ serve_from_guest(void *arg)
 
 		end->n_wrong += nmx_ring_fetch_frames(&ring->host, 1 + draw(end, BURST)) !=
 				VDPDK_FAULT_NONE;
-		n = nmx_ring_count_taken(&ring->host);
+		n = nmx_ring_count_taken(&ring->host.window);
 		if (n == 0) {
 			nmx_ring_arm_event(&ring->arm);
 			if (!nmx_ring_load_slot(&ring->host, &slot))
-				sleep_till_signal(ring, end);
+				sleep_till_signal(end);
 			nmx_ring_disarm_event(&ring->arm);
 			continue;
 		}
 		for (uint32_t i = 0; i < n; i++)
 			check_and_clear(end,
-				find_buffer(ring, end, nmx_ring_get_taken(&ring->host, i)),
+				find_buffer(ring, end, nmx_ring_get_taken(&ring->host.window, i)),
 				end->n_done++);
 		for (uint32_t i = n; i-- > 0;)
 			nmx_ring_complete_slot(&ring->host, i,
 				VDPDK_W1(VDPDK_TX_DONE,
-					nmx_ring_get_taken(&ring->host, n - 1 - i)->id, 0, 0));
-		nmx_ring_advance_comp(&ring->host, n);
+					nmx_ring_get_taken(&ring->host.window, n - 1 - i)->id, 0,
+					0));
+		nmx_ring_advance_comp(&ring->host.window, n);
 	}
 	return NULL;
 }
@@ -223,7 +138,7 @@ static void *
 drive_to_guest(void *arg)
 {
 	struct ring *ring = arg;
-	struct end *end = &ring->driver;
+	struct end *end = &ring->ends.driver;
 	uint64_t w1;
 
 	for (uint16_t i = 0; i < N; i++)
@@ -241,7 +156,7 @@ drive_to_guest(void *arg)
 		if (n == 0) {
 			nmx_ring_arm_event(&ring->arm);
 			if (!nmx_ring_peek_slot(&ring->guest, 0, &w1))
-				sleep_till_signal(ring, end);
+				sleep_till_signal(end);
 			nmx_ring_disarm_event(&ring->arm);
 		}
 	}
@@ -252,29 +167,29 @@ static void *
 serve_to_guest(void *arg)
 {
 	struct ring *ring = arg;
-	struct end *end = &ring->device;
+	struct end *end = &ring->ends.device;
 
 	while (goes_on(end)) {
 		uint32_t want = 1 + draw(end, BURST), left = n_wanted - end->n_done, n;
 
 		end->n_wrong += nmx_ring_fetch_posted(&ring->host, want < left ? want : left) !=
 				VDPDK_FAULT_NONE;
-		n = nmx_ring_count_taken(&ring->host);
+		n = nmx_ring_count_taken(&ring->host.window);
 		if (n == 0) {
 			sched_yield();
 			continue;
 		}
 		for (uint32_t i = n; i-- > 0;) {
 			const struct nmx_ring_slot *slot = nmx_ring_get_taken(
-				&ring->host, n - 1 - i);
+				&ring->host.window, n - 1 - i);
 
 			fill(find_buffer(ring, end, slot), end->n_done + i);
 			nmx_ring_complete_slot_w0(
 				&ring->host, i, 0, VDPDK_W1(BYTES, slot->id, 0, 0));
 		}
-		nmx_ring_advance_comp(&ring->host, n);
+		nmx_ring_advance_comp(&ring->host.window, n);
 		end->n_done += n;
-		signal_sleeper(ring, end);
+		ring_bell(ring, end);
 	}
 	return NULL;
 }
@@ -284,24 +199,9 @@ serve_to_guest(void *arg)
 static void
 run_both(struct ring *ring, void *(*drive)(void *), void *(*serve)(void *))
 {
-	pthread_t driver, device;
-
-	ring->driver.random = 1;
-	ring->device.random = 2;
-	ring->driver.limit_ns = ring->device.limit_ns = nmx_base_read_clock_ns() + LIMIT_NS;
 	nmx_ring_init_guest(&ring->guest, ring->memory, N);
 	nmx_ring_init_host(&ring->host, ring->guest.header, ring->taken, N);
-	ring->event = eventfd(0, EFD_CLOEXEC);
-	assert_true(ring->event >= 0);
-	assert_int_equal(pthread_create(&device, NULL, serve, ring), 0);
-	assert_int_equal(pthread_create(&driver, NULL, drive, ring), 0);
-	pthread_join(driver, NULL);
-	pthread_join(device, NULL);
-	nmx_base_close_fd(&ring->event);
-	assert_int_equal(ring->driver.n_wrong, 0);
-	assert_int_equal(ring->device.n_wrong, 0);
-	assert_int_equal(ring->driver.n_done, n_wanted);
-	assert_int_equal(ring->device.n_done, n_wanted);
+	run_threads(ring, drive, serve);
 }
 
 /** The word that a side writes: both sides' views of it. */
@@ -320,7 +220,7 @@ bytes_from_the_guest_arrive_in_another_thread(void **unused)
 	(void)unused;
 	set_word(&ring, &((struct vdpdk_ring_header *)ring.memory)->device.event_seq);
 	run_both(&ring, drive_from_guest, serve_from_guest);
-	assert_true(ring.device.n_sleeps > 0);
+	assert_true(ring.ends.device.n_sleeps > 0);
 }
 
 static void
@@ -331,7 +231,7 @@ bytes_to_the_guest_arrive_in_another_thread(void **unused)
 	(void)unused;
 	set_word(&ring, &((struct vdpdk_ring_header *)ring.memory)->driver.event_seq);
 	run_both(&ring, drive_to_guest, serve_to_guest);
-	assert_true(ring.driver.n_sleeps > 0);
+	assert_true(ring.ends.driver.n_sleeps > 0);
 }
 
 int
@@ -342,7 +242,6 @@ main(int argc, char **argv)
 		cmocka_unit_test(bytes_to_the_guest_arrive_in_another_thread),
 	};
 
-	if (argc > 1)
-		n_wanted = (uint32_t)strtoul(argv[1], NULL, 10);
+	read_wanted(argc, argv, N_BUFFERS);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,20 +12,20 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
-#include "transport.h"
+#include "lib/stream/transport.h"
 #include "version.h"
 
 /** Requests under way at once; their replies fit into the socket's buffer many times. */
 #define PIPELINE_MAX 32
 
 struct nmx_vfu_client {
-	struct nmx_vfu_socket socket;
+	struct nmx_stream_socket socket;
 	int timeout_ms, cancel_fd;
 	bool broken;
 	uint16_t next_id;
 	struct nmx_vfu_capabilities server;
 	/* Came with the last reply; n_fds are owned. Room for those that are too many. */
-	int fds[NMX_VFU_REPLY_FDS_MAX + NMX_VFU_SCM_FDS_MAX];
+	int fds[NMX_VFU_REPLY_FDS_MAX + NMX_STREAM_SCM_FDS_MAX];
 	unsigned int n_fds;
 	struct nmx_vfu_header header; /* of the last reply */
 	size_t body_size;
@@ -297,7 +297,7 @@ nmx_vfu_create_client(int *fd, int timeout_ms, int cancel_fd, struct nmx_vfu_cli
 		nmx_base_close_fd(fd);
 		return -ENOMEM;
 	}
-	nmx_vfu_init_socket(&client->socket, nmx_base_take_fd(fd));
+	nmx_stream_init_socket(&client->socket, nmx_base_take_fd(fd));
 	client->timeout_ms = timeout_ms;
 	client->cancel_fd = cancel_fd;
 	ret = agree_on_version(client);

@@ -48,7 +48,7 @@ execute_version(struct nmx_vfu_server *server, size_t size, size_t *ret_size)
 static int
 execute_map(struct nmx_vfu_server *server, size_t size, size_t *ret_size)
 {
-	int none = -1, *fd = server->n_fds > 0 ? &server->fds[0] : &none;
+	int none = -1, *fd = server->exchange.n_fds > 0 ? &server->exchange.fds[0] : &none;
 	struct nmx_vfu_dma_map request;
 	struct nmx_vfu_map map;
 
@@ -187,15 +187,15 @@ execute_get_irq_info(struct nmx_vfu_server *server, size_t size, size_t *ret_siz
 static int
 assign_vectors(struct nmx_vfu_server *server, const struct nmx_vfu_set_irqs *request)
 {
-	bool assign = server->n_fds > 0;
+	bool assign = server->exchange.n_fds > 0;
 
-	if (assign && server->n_fds != request->count)
+	if (assign && server->exchange.n_fds != request->count)
 		return -EINVAL;
-	for (unsigned int i = 0; i < server->n_fds; i++)
-		if (!nmx_base_is_eventfd(server->fds[i]))
+	for (unsigned int i = 0; i < server->exchange.n_fds; i++)
+		if (!nmx_base_is_eventfd(server->exchange.fds[i]))
 			return -EINVAL;
 	return server->handlers->connect_vectors(server->context, request->index, request->start,
-		request->count, assign ? server->fds : NULL);
+		request->count, assign ? server->exchange.fds : NULL);
 }
 
 /** Signal the vectors themselves: all, or those whose byte is 1. */
@@ -236,7 +236,7 @@ execute_set_irqs(struct nmx_vfu_server *server, size_t size, size_t *ret_size)
 		return -EINVAL;
 	data = request.flags & NMX_VFU_IRQ_DATA_MASK;
 	n_vectors = server->device->n_vectors[request.index];
-	if (server->n_fds > 0 && data != NMX_VFU_IRQ_DATA_EVENTFD)
+	if (server->exchange.n_fds > 0 && data != NMX_VFU_IRQ_DATA_EVENTFD)
 		return -EINVAL;
 	if (data == NMX_VFU_IRQ_DATA_NONE && request.start == 0 && request.count == 0)
 		return disable_index(server, request.index);
@@ -347,7 +347,7 @@ nmx_vfu_execute(struct nmx_vfu_server *server, size_t size, size_t *ret_size)
 
 	if (command >= sizeof(commands) / sizeof(commands[0]) || commands[command].execute == NULL)
 		return -EINVAL;
-	if (size < commands[command].size_min || server->n_fds > commands[command].fds_max)
+	if (size < commands[command].size_min || server->exchange.n_fds > commands[command].fds_max)
 		return -EINVAL;
 	return commands[command].execute(server, size, ret_size);
 }

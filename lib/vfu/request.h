@@ -17,26 +17,19 @@ enum nmx_vfu_state {
 };
 
 struct nmx_vfu_server {
-	struct nmx_vfu_transport *transport;
+	struct nmx_stream_exchange exchange;
 	const struct nmx_vfu_device *device;
 	const struct nmx_vfu_handlers *handlers;
 	void *context;
 
 	enum nmx_vfu_state state;
-	bool versioned;     /* VERSION was agreed on */
-	int over;           /* why nothing goes on, or 0 */
-	const char *reason; /* the same in words */
-	uint64_t deadline_ns;
+	bool versioned; /* VERSION was agreed on */
 	struct nmx_vfu_capabilities client;
 
-	size_t got; /* bytes of the header or body under way */
 	struct nmx_vfu_header header;
-	int fds[NMX_VFU_SERVER_FDS_MAX]; /* came with the header; n_fds are owned */
-	unsigned int n_fds;
 	uint8_t body[NMX_VFU_MSG_BYTES_MAX];
 
 	size_t parked_size; /* of the reply's body, if the parked request succeeds */
-	size_t out_size, out_sent;
 	int out_fds[NMX_VFU_REPLY_FDS_MAX]; /* not owned */
 	unsigned int n_out_fds;
 	uint8_t out[NMX_VFU_MSG_BYTES_MAX];

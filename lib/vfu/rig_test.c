@@ -4,12 +4,13 @@
 
 #include "rig_test.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "lib/stream/peer_test.h"
 
 static const struct nmx_vfu_device device = {
 	.region[0] = { NMX_VFU_REGION_READABLE | NMX_VFU_REGION_WRITABLE, 4096 },
@@ -120,29 +121,15 @@ static const struct nmx_vfu_handlers handlers = {
 	.list_doorbells = on_list,
 };
 
-static int
-count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
-}
-
 void
 start_unversioned(struct rig *rig)
 {
-	int ends[2];
+	int near;
 
 	memset(rig, 0, sizeof(*rig));
-	rig->n_fds_before = count_fds();
-	assert_int_equal(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
-	rig->client = ends[0];
-	nmx_vfu_init_socket(&rig->socket, ends[1]);
+	rig->n_fds_before = peer_count_fds();
+	peer_connect(&near, &rig->client);
+	nmx_stream_init_socket(&rig->socket, near);
 	rig->map_fd = -1;
 	for (unsigned int i = 0; i < 4; i++)
 		rig->vectors[i] = -1;
@@ -162,7 +149,7 @@ stop(struct rig *rig)
 	nmx_base_close_fd(&rig->client);
 	nmx_base_close_fd(&rig->map_fd);
 	nmx_base_close_fds(rig->vectors, 4);
-	assert_int_equal(count_fds(), rig->n_fds_before);
+	assert_int_equal(peer_count_fds(), rig->n_fds_before);
 }
 
 int
@@ -179,24 +166,7 @@ serve(struct rig *rig)
 void
 send_bytes(struct rig *rig, const void *bytes, size_t size, const int *fds, unsigned int n_fds)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(NMX_VFU_SCM_FDS_MAX * sizeof(int))];
-	} control = { 0 };
-	struct iovec part = { (void *)(uintptr_t)bytes, size };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-
-	if (n_fds > 0) {
-		struct cmsghdr *c = &control.align;
-
-		message.msg_control = &control;
-		message.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-	}
-	assert_int_equal(sendmsg(rig->client, &message, MSG_NOSIGNAL), (ssize_t)size);
+	peer_send(rig->client, bytes, size, fds, n_fds);
 }
 
 size_t

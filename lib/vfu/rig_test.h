@@ -23,7 +23,7 @@
 /** A device that remembers what it was told, and a client that can send anything. */
 struct rig {
 	int client; /* the client's end */
-	struct nmx_vfu_socket socket;
+	struct nmx_stream_socket socket;
 	struct nmx_vfu_server *server;
 	uint64_t now_ns;
 	int n_fds_before;

@@ -40,11 +40,12 @@
 #include <stdint.h>
 
 #include "lib/base/range.h"
-#include "transport.h"
+#include "lib/stream/exchange.h"
 #include "wire.h"
 
 /** Descriptors that a connection may hold, counting those that are too many. */
-#define NMX_VFU_SERVER_FDS_MAX (NMX_VFU_MSG_FDS_MAX + NMX_VFU_SCM_FDS_MAX)
+#define NMX_VFU_SERVER_FDS_MAX NMX_STREAM_FDS_MAX
+static_assert(NMX_VFU_MSG_FDS_MAX == NMX_STREAM_MSG_FDS_MAX, "what is told to clients");
 
 /** A handler's third way beside 0 and -errno. */
 #define NMX_VFU_LATER 1
@@ -121,9 +122,9 @@ struct nmx_vfu_server;
  * @param now_ns     a monotonic clock, as in every call
  * @return 0; -ENOMEM
  */
-int nmx_vfu_create_server(struct nmx_vfu_transport *transport, const struct nmx_vfu_device *device,
-	const struct nmx_vfu_handlers *handlers, void *context, uint64_t now_ns,
-	struct nmx_vfu_server **ret_server);
+int nmx_vfu_create_server(struct nmx_stream_transport *transport,
+	const struct nmx_vfu_device *device, const struct nmx_vfu_handlers *handlers, void *context,
+	uint64_t now_ns, struct nmx_vfu_server **ret_server);
 
 /**
  * Free it; the transport is left alone. NULL is nothing.

@@ -312,17 +312,17 @@ static void
 floods_of_fds_end_the_connection(void **unused)
 {
 	uint8_t message[16];
-	int fds[NMX_VFU_SCM_FDS_MAX];
+	int fds[NMX_STREAM_SCM_FDS_MAX];
 	struct rig rig;
 
 	(void)unused;
 	start(&rig);
-	for (unsigned int i = 0; i < NMX_VFU_SCM_FDS_MAX; i++)
+	for (unsigned int i = 0; i < NMX_STREAM_SCM_FDS_MAX; i++)
 		fds[i] = rig.client;
 	send_bytes(&rig, message, build(message, NMX_VFU_RESET, 0, NULL, 0), fds, 17);
 	assert_int_equal(serve(&rig), -EPROTO);
 	stop(&rig);
-	expect_breach(fds, NMX_VFU_SCM_FDS_MAX, false);
+	expect_breach(fds, NMX_STREAM_SCM_FDS_MAX, false);
 
 	/* A few with each byte of a header: the sum counts. */
 	start(&rig);

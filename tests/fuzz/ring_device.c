@@ -122,11 +122,12 @@ replay_fetch(struct device *device, uint32_t want)
 static void
 check_taken(struct device *device)
 {
-	FUZZ_CHECK(device->ring.fetch == device->fetch && device->ring.comp == device->comp);
-	FUZZ_CHECK(nmx_ring_count_taken(&device->ring) == count_taken(device));
+	FUZZ_CHECK(device->ring.window.fetch == device->fetch &&
+		   device->ring.window.comp == device->comp);
+	FUZZ_CHECK(nmx_ring_count_taken(&device->ring.window) == count_taken(device));
 	FUZZ_CHECK(count_taken(device) <= get_n(device));
 	for (uint32_t i = 0; i < count_taken(device); i++) {
-		const struct nmx_ring_slot *slot = nmx_ring_get_taken(&device->ring, i);
+		const struct nmx_ring_slot *slot = nmx_ring_get_taken(&device->ring.window, i);
 		const struct vdpdk_slot_words *words = get_taken(device, device->comp + i);
 
 		FUZZ_CHECK(slot->address == words->w0);
@@ -143,8 +144,8 @@ check_frames(const struct device *device)
 {
 	uint32_t n_segments = 0;
 
-	for (uint32_t i = 0; i < nmx_ring_count_taken(&device->ring); i++) {
-		const struct nmx_ring_slot *slot = nmx_ring_get_taken(&device->ring, i);
+	for (uint32_t i = 0; i < nmx_ring_count_taken(&device->ring.window); i++) {
+		const struct nmx_ring_slot *slot = nmx_ring_get_taken(&device->ring.window, i);
 
 		FUZZ_CHECK(++n_segments <= VDPDK_TX_SEGMENTS_MAX);
 		FUZZ_CHECK((slot->flags | VDPDK_FLAG_NEXT) == (VDPDK_FLAG_AVAIL | VDPDK_FLAG_NEXT));
@@ -160,6 +161,8 @@ fetch(struct device *device)
 	uint32_t want = fuzz_choose(device->input, get_n(device) + 1);
 	uint16_t fault;
 
+	nmx_ring_claim_slots(&device->ring, want);
+	ring_begin_step(device->memory);
 	fault = device->is_tx ? nmx_ring_fetch_frames(&device->ring, want)
 			      : nmx_ring_fetch_posted(&device->ring, want);
 	FUZZ_CHECK(fault == replay_fetch(device, want));
@@ -176,7 +179,8 @@ complete(struct device *device)
 	bool with_w0 = fuzz_choose(device->input, 2) != 0;
 
 	for (uint32_t i = n; i-- > 0;) {
-		uint64_t w1 = VDPDK_W1(i, nmx_ring_get_taken(&device->ring, i)->id, 0x0402, n);
+		uint64_t w1 = VDPDK_W1(
+			i, nmx_ring_get_taken(&device->ring.window, i)->id, 0x0402, n);
 		struct vdpdk_slot_words *expected = get_expected(device, device->comp + i);
 
 		if (with_w0) {
@@ -187,7 +191,7 @@ complete(struct device *device)
 		}
 		expected->w1 = w1;
 	}
-	nmx_ring_advance_comp(&device->ring, n);
+	nmx_ring_advance_comp(&device->ring.window, n);
 	device->comp += n;
 	device->n_completed += n;
 	FUZZ_CHECK(device->memory->n_loads == 0);
@@ -222,7 +226,7 @@ return_slots(struct device *device)
 	FUZZ_CHECK(at == device->memory->n_loads);
 	expect_answers(device, low, flags);
 	check_taken(device);
-	FUZZ_CHECK(nmx_ring_count_taken(&device->ring) == 0);
+	FUZZ_CHECK(nmx_ring_count_taken(&device->ring.window) == 0);
 	FUZZ_CHECK(device->n_completed == device->n_fetched);
 }
 
@@ -267,13 +271,13 @@ start(struct device *device)
 	struct nmx_ring_slot *taken = malloc(
 		n * sizeof(*taken)); /* to the byte, for the sanitizer */
 
-	free(device->ring.taken);
+	free(device->ring.window.taken);
 	ring_resize_memory(device->memory, n);
 	nmx_ring_init_host(
 		&device->ring, (NMX_SHARED struct vdpdk_ring_header *)&image->header, taken, n);
 	/* As after many laps. */
 	device->fetch = draw & 0x80 ? UINT32_MAX - fuzz_take8(device->input) : 0;
-	device->comp = device->ring.fetch = device->ring.comp = device->fetch;
+	device->comp = device->ring.window.fetch = device->ring.window.comp = device->fetch;
 	device->n_fetched = device->n_completed = 0;
 	device->arm.word = (NMX_SHARED uint32_t *)&image->header.device.event_seq;
 	device->arm.seq = draw & 0x40 ? UINT32_MAX - 1 : 0;
@@ -300,5 +304,5 @@ ring_fuzz_device(struct fuzz_input *input)
 	ring_begin_step(device.memory);
 	return_slots(&device);
 	ring_end_step(device.memory);
-	free(device.ring.taken);
+	free(device.ring.window.taken);
 }

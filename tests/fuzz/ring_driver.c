@@ -84,6 +84,9 @@ look(struct driver *driver)
 {
 	uint32_t pending = nmx_ring_count_pending(&driver->ring);
 
+	ring_begin_step(driver->memory);
+	FUZZ_CHECK(!nmx_ring_claim_done(&driver->ring, pending + 1));
+	(void)nmx_ring_claim_done(&driver->ring, pending);
 	(void)peek(driver, fuzz_choose(driver->input, pending + 1));
 }
 

@@ -77,7 +77,7 @@ struct vfu_reply {
 };
 
 struct vfu_rig {
-	struct nmx_vfu_transport transport;
+	struct nmx_stream_transport transport;
 	struct fuzz_input input;
 	struct nmx_vfu_server *server;
 	uint64_t now_ns, start_ns;

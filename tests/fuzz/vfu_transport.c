@@ -125,7 +125,7 @@ check_receive(const struct vfu_rig *rig, size_t size, const int *fds)
 }
 
 static ssize_t
-receive(struct nmx_vfu_transport *transport, void *buffer, size_t size, int *fds,
+receive(struct nmx_stream_transport *transport, void *buffer, size_t size, int *fds,
 	unsigned int *ret_n_fds)
 {
 	struct vfu_rig *rig = (struct vfu_rig *)transport;
@@ -154,7 +154,7 @@ receive(struct nmx_vfu_transport *transport, void *buffer, size_t size, int *fds
 /* --- Sending --- */
 
 static ssize_t
-send_bytes(struct nmx_vfu_transport *transport, const void *buffer, size_t size, const int *fds,
+send_bytes(struct nmx_stream_transport *transport, const void *buffer, size_t size, const int *fds,
 	unsigned int n_fds)
 {
 	struct vfu_rig *rig = (struct vfu_rig *)transport;

@@ -13,7 +13,7 @@
 #include "guest.h"
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
-#include "lib/vfu/path.h"
+#include "lib/stream/path.h"
 
 #define TIMEOUT_MS 5000
 
@@ -183,9 +183,9 @@ guest_open(struct guest *guest, const char *path, uint16_t n_queues)
 	ret = make_memory(guest);
 	if (ret != 0)
 		return ret;
-	fd = nmx_vfu_connect_path(path);
+	fd = nmx_stream_connect_path(path);
 	if (fd < 0)
-		return complain(nmx_vfu_explain_connect(fd), fd);
+		return complain(nmx_stream_explain_connect(fd), fd);
 	ret = nmx_vfu_create_client(&fd, TIMEOUT_MS, -1, &guest->client);
 	if (ret != 0)
 		return complain("VERSION", ret);

@@ -64,7 +64,7 @@ gather_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *he
 
 	for (uint32_t i = 0; i < frame->n_slots; i++) {
 		const struct nmx_ring_slot *slot = nmx_ring_get_taken(
-			&burst->ring->slots, frame->ahead + i);
+			&burst->ring->slots.window, frame->ahead + i);
 		NMX_SHARED uint8_t *from;
 
 		if (!translate(burst, slot, &from))
@@ -128,6 +128,7 @@ receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *re
 	uint16_t got = 0;
 
 	*ret_more = false;
+	nmx_ring_claim_slots(slots, n);
 	burst->fault = nmx_ring_fetch_frames(slots, n);
 	plan_chunk(burst, &chunk, n);
 	if (chunk.n_slots == 0)
@@ -184,7 +185,8 @@ has_work(const struct guest_ring *ring)
 {
 	struct nmx_ring_slot slot;
 
-	return nmx_ring_count_taken(&ring->slots) > 0 || nmx_ring_load_slot(&ring->slots, &slot);
+	return nmx_ring_count_taken(&ring->slots.window) > 0 ||
+	       nmx_ring_load_slot(&ring->slots, &slot);
 }
 
 void

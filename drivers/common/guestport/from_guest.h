@@ -60,11 +60,11 @@ translate(struct burst *burst, const struct nmx_ring_slot *slot, NMX_SHARED uint
 static inline void
 measure_frame(const struct nmx_ring_host *slots, uint32_t ahead, struct frame *ret)
 {
-	const struct nmx_ring_slot *slot = nmx_ring_get_taken(slots, ahead);
+	const struct nmx_ring_slot *slot = nmx_ring_get_taken(&slots->window, ahead);
 	uint32_t n_slots = 1, bytes = slot->length;
 
 	while (unlikely(slot->flags & VDPDK_FLAG_NEXT)) {
-		slot = nmx_ring_get_taken(slots, ahead + n_slots++);
+		slot = nmx_ring_get_taken(&slots->window, ahead + n_slots++);
 		bytes += slot->length;
 	}
 	ret->ahead = ahead;
@@ -113,8 +113,8 @@ answer_slots(struct nmx_ring_host *ring, uint32_t n)
 
 	for (uint32_t i = n; i-- > 0;)
 		nmx_ring_complete_slot(&slots, i,
-			VDPDK_W1(VDPDK_TX_DONE, nmx_ring_get_taken(&slots, i)->id, 0, 0));
-	nmx_ring_advance_comp(ring, n);
+			VDPDK_W1(VDPDK_TX_DONE, nmx_ring_get_taken(&slots.window, i)->id, 0, 0));
+	nmx_ring_advance_comp(&ring->window, n);
 }
 
 /** Context: bracket entered; queue and ring set, all else zero. */
@@ -154,7 +154,7 @@ static inline void
 plan_chunk(struct burst *burst, struct chunk *chunk, uint16_t n)
 {
 	const struct nmx_ring_host slots = burst->ring->slots;
-	uint32_t taken = nmx_ring_count_taken(&slots), ahead = 0;
+	uint32_t taken = nmx_ring_count_taken(&slots.window), ahead = 0;
 
 	chunk->n = chunk->n_drops = 0;
 	while (chunk->n + chunk->n_drops < n && ahead < taken) {
@@ -162,7 +162,7 @@ plan_chunk(struct burst *burst, struct chunk *chunk, uint16_t n)
 		enum fate fate;
 
 		measure_frame(&slots, ahead, frame);
-		fate = plan_frame(burst, nmx_ring_get_taken(&slots, ahead), frame);
+		fate = plan_frame(burst, nmx_ring_get_taken(&slots.window, ahead), frame);
 		if (unlikely(fate == WAITS))
 			break;
 		frame->drops_before = chunk->n_drops;

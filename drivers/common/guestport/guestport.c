@@ -131,8 +131,8 @@ end_listener(struct nmx_guestport *port)
 {
 	int fd;
 
-	port->listener.fd = nmx_vfu_end_listener(&port->listener);
-	while ((fd = nmx_vfu_accept(&port->listener)) >= 0)
+	port->listener.fd = nmx_stream_end_listener(&port->listener);
+	while ((fd = nmx_stream_accept(&port->listener)) >= 0)
 		nmx_base_discard_connection(port->bin, &fd, 1);
 	nmx_base_discard_fds(port->bin, &port->listener.fd, 1);
 }
@@ -160,7 +160,7 @@ static int
 prepare_port(struct nmx_guestport *port, const struct nmx_guestport_config *config,
 	const char **ret_reason)
 {
-	const struct nmx_vfu_permit permit = { config->mode, config->user, config->group };
+	const struct nmx_stream_permit permit = { config->mode, config->user, config->group };
 	struct nmx_vdev_grant grant;
 	int ret;
 
@@ -188,9 +188,9 @@ prepare_port(struct nmx_guestport *port, const struct nmx_guestport_config *conf
 			      "allow io_setup(2), or raise fs.aio-max-nr";
 		return ret;
 	}
-	ret = nmx_vfu_open_listener(config->path, &permit, &port->listener);
+	ret = nmx_stream_open_listener(config->path, &permit, &port->listener);
 	if (ret != 0)
-		*ret_reason = nmx_vfu_explain_listen(ret);
+		*ret_reason = nmx_stream_explain_listen(ret);
 	return ret;
 }
 

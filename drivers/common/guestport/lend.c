@@ -83,16 +83,31 @@ lend_ready(struct guest_ring *ring, const struct nmx_mem_view **view, uint32_t r
 	const struct nmx_ring_host slots = ring->slots;
 	uint32_t i;
 
-	n = RTE_MIN(n, nmx_ring_count_ready(&slots));
+	n = RTE_MIN(n, nmx_ring_count_ready(&slots.window));
 	for (i = 0; i < n; i++) {
-		ret_loans[i].slot = *nmx_ring_get_ready(&slots, i);
+		ret_loans[i].slot = *nmx_ring_get_ready(&slots.window, i);
 		ret_starts[i] = find_room(ring, view, &ret_loans[i].slot, room, NMX_MEM_DMA);
 		if (unlikely(ret_starts[i] == NULL)) {
 			*ret_why = explain(ring, &ret_loans[i].slot, room);
 			break;
 		}
 	}
-	nmx_ring_lend(&ring->slots, i);
+	nmx_ring_lend(&ring->slots.window, i);
+	return i;
+}
+
+/**
+ * Fetch buffers. A loop of its own, which does no more than load: what the guest has just written
+ * comes from another CPU's cache, and so the CPU asks for several lines at a time.
+ */
+static inline uint32_t
+fetch(struct nmx_ring_host *slots, struct nmx_rxmap_loan *ret_loans, uint32_t n)
+{
+	uint32_t i = 0;
+
+	nmx_ring_claim_slots(slots, n);
+	while (i < n && nmx_ring_fetch_lent(slots, &ret_loans[i].slot))
+		i++;
 	return i;
 }
 
@@ -103,20 +118,19 @@ lend_fresh(struct guest_ring *ring, const struct nmx_mem_view **view, uint32_t r
 	enum nmx_rxmap_reason *ret_why)
 {
 	struct nmx_ring_host slots = ring->slots;
-	uint32_t i;
+	uint32_t n_fetched = fetch(&slots, ret_loans, n), i;
 
-	for (i = 0; i < n; i++) {
-		if (!nmx_ring_fetch_lent(&slots, &ret_loans[i].slot)) {
-			*ret_why = NMX_RXMAP_NOT_POSTED;
-			break;
-		}
+	if (n_fetched < n)
+		*ret_why = NMX_RXMAP_NOT_POSTED;
+	for (i = 0; i < n_fetched; i++) {
 		ret_starts[i] = find_room(ring, view, &ret_loans[i].slot, room, NMX_MEM_DMA);
 		if (unlikely(ret_starts[i] == NULL)) {
 			*ret_why = explain(ring, &ret_loans[i].slot, room);
-			nmx_ring_take_back(&slots, &ret_loans[i].slot);
 			break;
 		}
 	}
+	while (unlikely(n_fetched > i))
+		nmx_ring_take_back(&slots.window, &ret_loans[--n_fetched].slot);
 	ring->slots = slots;
 	return i;
 }
@@ -125,12 +139,12 @@ lend_fresh(struct guest_ring *ring, const struct nmx_mem_view **view, uint32_t r
 static inline uint32_t
 limit(const struct nmx_ring_host *slots, uint32_t n, enum nmx_rxmap_reason *ret_why)
 {
-	const uint32_t lent_max = slots->mask - slots->mask / 4;
+	const uint32_t lent_max = slots->window.mask - slots->window.mask / 4;
 
-	if (likely(slots->lent + n <= lent_max))
+	if (likely(slots->window.lent + n <= lent_max))
 		return n;
 	*ret_why = NMX_RXMAP_ALL_OUT;
-	return slots->lent >= lent_max ? 0 : lent_max - slots->lent;
+	return slots->window.lent >= lent_max ? 0 : lent_max - slots->window.lent;
 }
 
 static inline uint32_t
@@ -140,9 +154,9 @@ lend_some(struct guest_ring *ring, uint32_t room, uint8_t **ret_starts,
 	const struct nmx_mem_view *view = nmx_mem_get_view(ring->mem);
 	uint32_t i = 0;
 
-	if (nmx_ring_count_ready(&ring->slots) > 0)
+	if (nmx_ring_count_ready(&ring->slots.window) > 0)
 		i = lend_ready(ring, &view, room, ret_starts, ret_loans, n, ret_why);
-	if (likely(i < n && nmx_ring_count_ready(&ring->slots) == 0))
+	if (likely(i < n && nmx_ring_count_ready(&ring->slots.window) == 0))
 		i += lend_fresh(ring, &view, room, ret_starts + i, ret_loans + i, n - i, ret_why);
 	return i;
 }
@@ -176,7 +190,7 @@ take_back(void *context, const struct nmx_ring_slot *slot)
 	struct nmx_to_guest *queue = context;
 
 	/* It isn't freed before the last loan is back. */
-	nmx_ring_take_back(&queue->lender->slots, slot);
+	nmx_ring_take_back(&queue->lender->slots.window, slot);
 	nmx_guestport_show_loans(queue->lender);
 }
 

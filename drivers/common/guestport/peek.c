@@ -109,7 +109,7 @@ show_chain(struct nmx_peek *peek, uint16_t index, const struct frame *frame)
 
 	for (uint32_t i = 0; i < frame->n_slots; i++) {
 		const struct nmx_ring_slot *slot = nmx_ring_get_taken(
-			&peek->burst.ring->slots, frame->ahead + i);
+			&peek->burst.ring->slots.window, frame->ahead + i);
 		uint32_t n = RTE_MIN((uint32_t)slot->length, head->data_len - copied);
 		NMX_SHARED uint8_t *from;
 
@@ -169,6 +169,7 @@ nmx_guestport_open_peek(struct nmx_peek *peek, struct nmx_from_guest *queue,
 	}
 	begin_burst(burst);
 	n = RTE_MIN(n, BURST_MAX);
+	nmx_ring_claim_slots(&burst->ring->slots, n);
 	burst->fault = nmx_ring_fetch_frames(&burst->ring->slots, n);
 	plan_chunk(burst, &peek->chunk, n);
 	n = show_frames(peek, ret_mbufs);

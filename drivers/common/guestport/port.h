@@ -40,8 +40,8 @@
 #include "lib/mem/mem.h"
 #include "lib/ring/ring_event.h"
 #include "lib/ring/ring_host.h"
+#include "lib/stream/path.h"
 #include "lib/vdev/vdev.h"
-#include "lib/vfu/path.h"
 #include "lib/vfu/server.h"
 #include "signaler.h"
 
@@ -154,7 +154,7 @@ struct nmx_guestport {
 	bool closing;      /* being destroyed: no further client */
 	uint32_t slot, id; /* in the control thread's table */
 	bool has_signalers;
-	struct nmx_vfu_listener listener;
+	struct nmx_stream_listener listener;
 	bool listening;           /* the listener is watched */
 	uint64_t listener_due_ns; /* before that it isn't to be */
 	struct nmx_bin *bin;      /* of what clients gave and may be slow to close */
@@ -177,7 +177,7 @@ struct nmx_guestport {
 	/* Of the session. */
 	int connection; /* -1: no client */
 	int lost_fd;    /* eventfd: memory vanished; the port's */
-	struct nmx_vfu_socket socket;
+	struct nmx_stream_socket socket;
 	struct nmx_vfu_server *server;
 	struct nmx_mem *mem;
 	uint32_t watched;       /* epoll events of the connection */
@@ -245,7 +245,7 @@ void nmx_guestport_meet_deadline(struct nmx_guestport *port, uint64_t now_ns);
 static inline void
 nmx_guestport_show_loans(struct guest_ring *ring)
 {
-	atomic_store_explicit(&ring->out, ring->slots.lent, memory_order_release);
+	atomic_store_explicit(&ring->out, ring->slots.window.lent, memory_order_release);
 }
 
 /** True if something that the ring lent isn't back. */

@@ -252,7 +252,7 @@ set_up(struct nmx_guestport *port, uint64_t now_ns)
 		ret = open_doorbell(&port->from_guest[i]);
 	if (ret != 0)
 		return ret;
-	nmx_vfu_init_socket(&port->socket, port->connection);
+	nmx_stream_init_socket(&port->socket, port->connection);
 	ret = nmx_vfu_create_server(
 		&port->socket.transport, &port->device, &handlers, port, now_ns, &port->server);
 	if (ret != 0)
@@ -322,7 +322,7 @@ nmx_guestport_accept(struct nmx_guestport *port, uint64_t now_ns)
 	tend_listener(port, now_ns);
 	if (!port->listening)
 		return;
-	fd = nmx_vfu_accept(&port->listener);
+	fd = nmx_stream_accept(&port->listener);
 	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS) {
 		port->listener_due_ns = now_ns + EXHAUSTED_NS;
 		if (nmx_guestport_may_log(port))

@@ -124,14 +124,14 @@ static inline __rte_always_inline struct nmx_ring_slot *
 next_slot(struct burst *burst, uint32_t ahead, const bool lends)
 {
 	struct nmx_ring_host *slots = &burst->ring->slots;
-	uint32_t wanted = burst->used + ahead + 1 + (lends ? slots->lent : 0);
+	uint32_t wanted = burst->used + ahead + 1 + (lends ? slots->window.lent : 0);
 
-	if (unlikely(wanted > nmx_ring_count_taken(slots))) {
+	if (unlikely(wanted > nmx_ring_count_taken(&slots->window))) {
 		burst->fault = nmx_ring_fetch_posted(slots, burst->used + ahead + 1);
-		if (nmx_ring_count_taken(slots) < wanted)
+		if (nmx_ring_count_taken(&slots->window) < wanted)
 			return NULL;
 	}
-	return &slots->taken[(slots->comp + wanted - 1) & slots->mask];
+	return nmx_ring_get_taken(&slots->window, wanted - 1);
 }
 
 /**
@@ -145,11 +145,11 @@ static inline __rte_always_inline void
 keep_answer(struct burst *burst, uint32_t i, struct nmx_ring_slot *slot, uint16_t bytes,
 	uint16_t flags, const bool lends)
 {
-	const struct nmx_ring_host *slots = &burst->ring->slots;
+	const struct nmx_ring_window *window = &burst->ring->slots.window;
 	struct nmx_ring_slot *answer = slot;
 
 	if (lends) {
-		answer = &slots->taken[(slots->comp + burst->used + i) & slots->mask];
+		answer = nmx_ring_get_taken(window, burst->used + i);
 		answer->id = slot->id;
 	}
 	answer->length = bytes;
@@ -285,7 +285,7 @@ answer_loan(struct burst *burst, struct rte_mbuf *mbuf)
 	slot.id = VDPDK_W1_ID(answer);
 	keep_answer(burst, 0, &slot, VDPDK_W1_LENGTH(answer), 0, true);
 	nmx_rxmap_finish_loans(burst->map, &mbuf, 1);
-	burst->ring->slots.lent--;
+	burst->ring->slots.window.lent--;
 	burst->used++;
 	burst->mapped++;
 	return true;
@@ -318,7 +318,7 @@ plan_frame(struct burst *burst, struct plan *plan, struct rte_mbuf *mbuf, const 
 	if (unlikely(!translate(burst, slot, mbuf->pkt_len, &plan->to[plan->n])))
 		return WAITS;
 	rte_prefetch0(rte_pktmbuf_mtod(mbuf, void *));
-	__builtin_prefetch(NMX_SHARED_PLAIN(void, plan->to[plan->n]), 1);
+	nmx_base_prefetch_to_write(plan->to[plan->n]);
 	plan->mbufs[plan->n++] = mbuf;
 	keep_answer(burst, 0, slot, (uint16_t)mbuf->pkt_len, 0, lends);
 	burst->used++;
@@ -332,12 +332,12 @@ answer_slots(struct burst *burst)
 	struct nmx_ring_host slots = burst->ring->slots;
 
 	for (uint32_t i = burst->used; i-- > 0;) {
-		const struct nmx_ring_slot *slot = nmx_ring_get_taken(&slots, i);
+		const struct nmx_ring_slot *slot = nmx_ring_get_taken(&slots.window, i);
 
 		nmx_ring_complete_slot_w0(
 			&slots, i, 0, VDPDK_W1(slot->length, slot->id, slot->flags, 0));
 	}
-	nmx_ring_advance_comp(&burst->ring->slots, burst->used);
+	nmx_ring_advance_comp(&burst->ring->slots.window, burst->used);
 	burst->used = 0;
 }
 
@@ -362,8 +362,8 @@ answer_in_place(struct burst *burst, struct rte_mbuf **mbufs, uint32_t n)
 		nmx_ring_complete_slot_w0(&slots, i, 0, answers[i]);
 	}
 	nmx_rxmap_finish_loans(burst->map, mbufs, n);
-	nmx_ring_advance_comp(&burst->ring->slots, n);
-	burst->ring->slots.lent -= n;
+	nmx_ring_advance_comp(&burst->ring->slots.window, n);
+	burst->ring->slots.window.lent -= n;
 	burst->frames += n;
 	burst->mapped += n;
 	return n;
@@ -378,6 +378,7 @@ send_frames(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, struct rte
 	uint16_t i;
 
 	plan.n = 0;
+	nmx_ring_claim_slots(&burst->ring->slots, n);
 	burst->fault = nmx_ring_fetch_posted(&burst->ring->slots, n);
 	for (i = 0; i < n; i++) {
 		uint32_t bytes = mbufs[i]->pkt_len;

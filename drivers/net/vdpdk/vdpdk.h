@@ -47,6 +47,7 @@
 #include "lib/dpdk/counters.h"
 #include "lib/ring/ring_event.h"
 #include "lib/ring/ring_guest.h"
+#include "vdpdk_ids.h"
 
 extern int vdpdk_logtype;
 
@@ -78,35 +79,6 @@ struct vdpdk_shared {
 };
 
 /* --- Queues --- */
-
-/** Ids that are free, oldest first: as many as slots. */
-struct vdpdk_ids {
-	uint16_t *fifo; /* n, a power of two */
-	uint32_t mask;
-	uint32_t head, tail; /* taken from head, returned at tail */
-};
-
-static inline uint16_t
-vdpdk_take_id(struct vdpdk_ids *ids)
-{
-	return ids->fifo[ids->head++ & ids->mask];
-}
-
-/** A segment's or, with `offset` RTE_PKTMBUF_HEADROOM, a fresh buffer's address for the device. */
-static inline uint64_t
-vdpdk_get_address(uint16_t address_offset, const struct rte_mbuf *mbuf, uint16_t offset)
-{
-	uint64_t address;
-
-	memcpy(&address, (const uint8_t *)mbuf + address_offset, sizeof(address));
-	return address + offset;
-}
-
-static inline void
-vdpdk_return_id(struct vdpdk_ids *ids, uint16_t id)
-{
-	ids->fifo[ids->tail++ & ids->mask] = id;
-}
 
 struct vdpdk_rx_counters {
 	uint64_t frames, bytes;

@@ -25,8 +25,8 @@
 
 #include "lib/base/fd.h"
 #include "lib/dpdk/interrupts.h"
+#include "lib/stream/path.h"
 #include "lib/vfu/client.h"
-#include "lib/vfu/path.h"
 #include "vdpdk.h"
 #include "vdpdk_transport.h"
 
@@ -270,9 +270,9 @@ open_client(struct container *container, const char **ret_reason)
 
 	if (container->memory_seen != container->memory_changes)
 		return -EAGAIN;
-	fd = nmx_vfu_connect_path(port->args.path);
+	fd = nmx_stream_connect_path(port->args.path);
 	if (fd < 0) {
-		*ret_reason = nmx_vfu_explain_connect(fd);
+		*ret_reason = nmx_stream_explain_connect(fd);
 		return fd;
 	}
 	*ret_reason = "it doesn't speak vfio-user, or serves somebody else; see path=";

@@ -18,10 +18,9 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include <rte_prefetch.h>
-
+#include "lib/base/prefetch.h"
 #include "lib/dpdk/mbufs.h"
-#include "vdpdk.h"
+#include "vdpdk_loop.h"
 #include "vdpdk_transport.h"
 
 /** Buffers are posted this many at a time. */
@@ -39,8 +38,8 @@ vdpdk_break_queue(struct vdpdk_queue *queue)
 static inline bool
 post_buffers(struct vdpdk_rx_queue *queue, uint32_t n)
 {
-	struct vdpdk_queue *common = &queue->common;
-	const uint16_t address_offset = common->address_offset;
+	struct vdpdk_loop loop = vdpdk_begin_loop(&queue->common);
+	const uint16_t buffer_bytes = queue->buffer_bytes;
 	struct rte_mbuf *fresh[REFILL_BURST];
 
 	if (unlikely(rte_mempool_get_bulk(queue->pool, (void **)fresh, n) != 0)) {
@@ -49,14 +48,15 @@ post_buffers(struct vdpdk_rx_queue *queue, uint32_t n)
 	}
 	for (uint32_t i = n; i-- > 0;) {
 		struct rte_mbuf *mbuf = fresh[i];
-		uint16_t id = vdpdk_take_id(&common->ids);
+		uint16_t id = vdpdk_take_id(&loop.ids);
 
-		common->mbufs[id] = mbuf;
-		nmx_ring_submit_slot(&common->ring, i,
-			vdpdk_get_address(address_offset, mbuf, RTE_PKTMBUF_HEADROOM),
-			VDPDK_W1(queue->buffer_bytes, id, VDPDK_FLAG_AVAIL, 0));
+		loop.mbufs[id] = mbuf;
+		nmx_ring_submit_slot(&loop.ring, i,
+			vdpdk_get_address(loop.address_offset, mbuf, RTE_PKTMBUF_HEADROOM),
+			VDPDK_W1(buffer_bytes, id, VDPDK_FLAG_AVAIL, 0));
 	}
-	nmx_ring_advance_sub(&common->ring, n);
+	nmx_ring_advance_sub(&loop.ring, n);
+	vdpdk_end_loop(&queue->common, &loop);
 	return true;
 }
 
@@ -76,19 +76,18 @@ vdpdk_refill(struct vdpdk_rx_queue *queue)
  * @return NULL: the device broke the rules
  */
 static inline struct rte_mbuf *
-take_buffer(struct vdpdk_rx_queue *queue, uint64_t w1)
+take_buffer(const struct vdpdk_rx_queue *queue, struct vdpdk_loop *loop, uint64_t w1)
 {
-	struct vdpdk_queue *common = &queue->common;
 	uint16_t id = VDPDK_W1_ID(w1), length = VDPDK_W1_LENGTH(w1);
 	struct rte_mbuf *mbuf;
 
-	if (unlikely(id > common->ids.mask || length > queue->buffer_bytes))
+	if (unlikely(id > loop->ids.mask || length > queue->buffer_bytes))
 		return NULL;
-	mbuf = common->mbufs[id];
+	mbuf = loop->mbufs[id];
 	if (unlikely(mbuf == NULL))
 		return NULL;
-	common->mbufs[id] = NULL;
-	vdpdk_return_id(&common->ids, id);
+	loop->mbufs[id] = NULL;
+	vdpdk_return_id(&loop->ids, id);
 	nmx_dpdk_fill_mbuf(mbuf, queue->rearm, length);
 	return mbuf;
 }
@@ -100,7 +99,8 @@ take_buffer(struct vdpdk_rx_queue *queue, uint64_t w1)
  * @return slots chained; -1: the device broke the rules, and the frame is freed
  */
 static int
-chain_slots(struct vdpdk_rx_queue *queue, struct rte_mbuf *head, uint32_t ahead)
+chain_slots(const struct vdpdk_rx_queue *queue, struct vdpdk_loop *loop, struct rte_mbuf *head,
+	uint32_t ahead)
 {
 	struct rte_mbuf *last = head;
 	uint32_t n = 0;
@@ -110,8 +110,8 @@ chain_slots(struct vdpdk_rx_queue *queue, struct rte_mbuf *head, uint32_t ahead)
 		struct rte_mbuf *mbuf = NULL;
 
 		/* The ring's size bounds this: behind `sub` no slot is given back. */
-		if (nmx_ring_peek_slot(&queue->common.ring, ahead + n, &w1))
-			mbuf = take_buffer(queue, w1);
+		if (nmx_ring_peek_slot(&loop->ring, ahead + n, &w1))
+			mbuf = take_buffer(queue, loop, w1);
 		if (mbuf == NULL || mbuf->data_len == 0 || head->nb_segs == UINT16_MAX) {
 			rte_pktmbuf_free(mbuf);
 			rte_pktmbuf_free(head);
@@ -137,13 +137,13 @@ chain_slots(struct vdpdk_rx_queue *queue, struct rte_mbuf *head, uint32_t ahead)
 static inline uint16_t
 reap_frames(struct vdpdk_rx_queue *queue, struct rte_mbuf **mbufs, uint16_t n)
 {
-	struct nmx_ring_guest *ring = &queue->common.ring;
+	struct vdpdk_loop loop = vdpdk_begin_loop(&queue->common);
+	uint64_t bytes = 0, w1;
 	uint32_t ahead = 0;
 	uint16_t got = 0;
-	uint64_t w1;
 
-	while (got < n && nmx_ring_peek_slot(ring, ahead, &w1)) {
-		struct rte_mbuf *mbuf = take_buffer(queue, w1);
+	while (got < n && nmx_ring_peek_slot(&loop.ring, ahead, &w1)) {
+		struct rte_mbuf *mbuf = take_buffer(queue, &loop, w1);
 		uint16_t flags = VDPDK_W1_FLAGS(w1);
 		int chained = 0;
 
@@ -158,17 +158,20 @@ reap_frames(struct vdpdk_rx_queue *queue, struct rte_mbuf **mbufs, uint16_t n)
 			continue;
 		}
 		if (unlikely(flags & VDPDK_FLAG_NEXT))
-			chained = chain_slots(queue, mbuf, ahead);
+			chained = chain_slots(queue, &loop, mbuf, ahead);
 		if (unlikely(chained < 0)) {
 			vdpdk_break_queue(&queue->common);
 			break;
 		}
 		ahead += (uint32_t)chained;
-		rte_prefetch0(rte_pktmbuf_mtod(mbuf, void *));
-		queue->counters.bytes += mbuf->pkt_len;
+		/* Most programs write to a frame they forward. */
+		nmx_base_prefetch_to_write(rte_pktmbuf_mtod(mbuf, void *));
+		bytes += mbuf->pkt_len;
 		mbufs[got++] = mbuf;
 	}
-	nmx_ring_advance_reap(ring, ahead);
+	nmx_ring_advance_reap(&loop.ring, ahead);
+	vdpdk_end_loop(&queue->common, &loop);
+	queue->counters.bytes += bytes;
 	return got;
 }
 
@@ -180,6 +183,7 @@ vdpdk_receive(void *opaque, struct rte_mbuf **mbufs, uint16_t n)
 
 	nmx_base_enter_bracket(&queue->common.bracket);
 	if (likely(atomic_load_explicit(&queue->common.running, memory_order_acquire))) {
+		(void)nmx_ring_claim_done(&queue->common.ring, RTE_MIN(n, REFILL_BURST));
 		got = reap_frames(queue, mbufs, n);
 		queue->counters.frames += got;
 		/* Unless a breach has just stopped it: no more of our buffers then. */

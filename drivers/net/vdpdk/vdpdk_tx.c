@@ -10,7 +10,9 @@
  * Every segment handed over is known by its id until its slot comes back. A burst, in chunks of
  * BURST_MAX frames:
  *
- *   1. free what the device has given back, if the ring is half full
+ *   1. free what the device has given back, a burst at a time: their mbufs go into the pool's
+ * per-lcore cache and come out for Rx soon. Many at once would overflow it, into the pool's ring,
+ * which is a FIFO: each mbuf would come back cold, after all the others
  *   2. judge each frame: one that the device would stop the queue for is dropped and counted; one
  * in memory that the device can't reach is copied
  *   3. store the chunk's slots, last first, so that the device sees the first one last and then all
@@ -22,7 +24,7 @@
 #include <rte_errno.h>
 
 #include "lib/dpdk/mbufs.h"
-#include "vdpdk.h"
+#include "vdpdk_loop.h"
 #include "vdpdk_transport.h"
 
 /* --- Freeing --- */
@@ -31,16 +33,16 @@ static_assert(BURST_MAX <= NMX_DPDK_FREE_MAX, "what is reaped is freed in one ca
 
 /** Take the mbuf of a completion; NULL: the device broke the rules. */
 static inline struct rte_mbuf *
-take_segment(struct vdpdk_queue *common, uint64_t w1)
+take_segment(struct vdpdk_loop *loop, uint64_t w1)
 {
 	uint16_t id = VDPDK_W1_ID(w1);
-	struct rte_mbuf *mbuf = likely(id <= common->ids.mask) ? common->mbufs[id] : NULL;
+	struct rte_mbuf *mbuf = likely(id <= loop->ids.mask) ? loop->mbufs[id] : NULL;
 
 	/* Behind status and id a Tx completion has nothing. */
 	if (unlikely(mbuf == NULL || w1 >> 32 != 0))
 		return NULL;
-	common->mbufs[id] = NULL;
-	vdpdk_return_id(&common->ids, id);
+	loop->mbufs[id] = NULL;
+	vdpdk_return_id(&loop->ids, id);
 	return mbuf;
 }
 
@@ -49,19 +51,21 @@ static inline uint32_t
 reap_some(struct vdpdk_tx_queue *queue)
 {
 	struct vdpdk_queue *common = &queue->common;
+	struct vdpdk_loop loop = vdpdk_begin_loop(common);
 	struct rte_mbuf *done[BURST_MAX];
 	uint32_t n = 0;
 	uint64_t w1;
 
-	while (n < BURST_MAX && nmx_ring_peek_slot(&common->ring, n, &w1)) {
-		done[n] = take_segment(common, w1);
+	while (n < BURST_MAX && nmx_ring_peek_slot(&loop.ring, n, &w1)) {
+		done[n] = take_segment(&loop, w1);
 		if (unlikely(done[n] == NULL)) {
 			vdpdk_break_queue(common);
 			break;
 		}
 		n++;
 	}
-	nmx_ring_advance_reap(&common->ring, n);
+	nmx_ring_advance_reap(&loop.ring, n);
+	vdpdk_end_loop(common, &loop);
 	if (n == 0)
 		return 0;
 	if (queue->fast_free)
@@ -75,6 +79,20 @@ static inline void
 reap_all(struct vdpdk_tx_queue *queue)
 {
 	while (reap_some(queue) == BURST_MAX)
+		;
+}
+
+/**
+ * Free what the device has given back, in whole bursts and a burst behind it: the lines that it
+ * writes just now are left alone.
+ */
+static inline void
+reap_bursts(struct vdpdk_tx_queue *queue)
+{
+	const struct nmx_ring_guest *ring = &queue->common.ring;
+
+	while (nmx_ring_count_pending(ring) >= 2 * BURST_MAX &&
+		nmx_ring_claim_done(ring, BURST_MAX) && reap_some(queue) == BURST_MAX)
 		;
 }
 
@@ -223,35 +241,34 @@ fill_chunk(struct vdpdk_tx_queue *queue, struct chunk *chunk, struct rte_mbuf **
 }
 
 static inline void
-submit_segment(struct vdpdk_queue *common, uint32_t ahead, struct rte_mbuf *segment, uint16_t flags)
+submit_segment(struct vdpdk_loop *loop, uint32_t ahead, struct rte_mbuf *segment, uint16_t flags)
 {
-	uint16_t id = vdpdk_take_id(&common->ids);
+	uint16_t id = vdpdk_take_id(&loop->ids);
 
-	common->mbufs[id] = segment;
-	nmx_ring_submit_slot(&common->ring, ahead,
-		vdpdk_get_address(common->address_offset, segment, segment->data_off),
+	loop->mbufs[id] = segment;
+	nmx_ring_submit_slot(&loop->ring, ahead,
+		vdpdk_get_address(loop->address_offset, segment, segment->data_off),
 		VDPDK_W1(segment->data_len, id, flags, 0));
 }
 
 /** Store a chain: its first slot last, the others may come in any order before. */
 static void
-submit_chain(struct vdpdk_tx_queue *queue, uint32_t ahead, struct rte_mbuf *mbuf)
+submit_chain(struct vdpdk_loop *loop, uint32_t ahead, struct rte_mbuf *mbuf, bool fast_free)
 {
-	struct vdpdk_queue *common = &queue->common;
 	struct rte_mbuf *segment = mbuf->next, *next;
 
 	for (uint32_t i = 1; segment != NULL; i++) {
 		next = segment->next;
-		submit_segment(common, ahead + i, segment,
+		submit_segment(loop, ahead + i, segment,
 			VDPDK_FLAG_AVAIL | (next != NULL ? VDPDK_FLAG_NEXT : 0));
 		/* Fast free returns mbufs as they are, which programs that use it promise to be
 		 * single; testpmd sends chains all the same. */
-		if (queue->fast_free)
+		if (fast_free)
 			segment->next = NULL;
 		segment = next;
 	}
-	submit_segment(common, ahead, mbuf, VDPDK_FLAG_AVAIL | VDPDK_FLAG_NEXT);
-	if (queue->fast_free) {
+	submit_segment(loop, ahead, mbuf, VDPDK_FLAG_AVAIL | VDPDK_FLAG_NEXT);
+	if (fast_free) {
 		mbuf->next = NULL;
 		mbuf->nb_segs = 1;
 	}
@@ -261,7 +278,7 @@ submit_chain(struct vdpdk_tx_queue *queue, uint32_t ahead, struct rte_mbuf *mbuf
 static inline void
 submit_chunk(struct vdpdk_tx_queue *queue, const struct chunk *chunk)
 {
-	struct vdpdk_queue *common = &queue->common;
+	struct vdpdk_loop loop = vdpdk_begin_loop(&queue->common);
 	uint32_t ahead = chunk->n_slots;
 
 	for (uint16_t i = chunk->n; i-- > 0;) {
@@ -269,11 +286,12 @@ submit_chunk(struct vdpdk_tx_queue *queue, const struct chunk *chunk)
 
 		ahead -= mbuf->nb_segs;
 		if (likely(mbuf->nb_segs == 1))
-			submit_segment(common, ahead, mbuf, VDPDK_FLAG_AVAIL);
+			submit_segment(&loop, ahead, mbuf, VDPDK_FLAG_AVAIL);
 		else
-			submit_chain(queue, ahead, mbuf);
+			submit_chain(&loop, ahead, mbuf, queue->fast_free);
 	}
-	nmx_ring_advance_sub(&common->ring, chunk->n_slots);
+	nmx_ring_advance_sub(&loop.ring, chunk->n_slots);
+	vdpdk_end_loop(&queue->common, &loop);
 }
 
 static uint16_t
@@ -283,8 +301,7 @@ send_burst(struct vdpdk_tx_queue *queue, struct rte_mbuf **mbufs, uint16_t n)
 	uint64_t frames = queue->counters.frames;
 	uint16_t done = 0;
 
-	if (nmx_ring_count_free(&common->ring) < common->n_slots / 2)
-		reap_all(queue);
+	reap_bursts(queue);
 	while (done < n) {
 		struct chunk chunk = { .n = 0 };
 		uint16_t want = RTE_MIN(n - done, BURST_MAX);

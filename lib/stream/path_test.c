@@ -21,11 +21,11 @@
 #include <cmocka.h>
 
 #include "lib/base/fd.h"
-#include "lib/vfu/path.h"
+#include "lib/stream/path.h"
 
 #define MODE 0600
 
-static const struct nmx_vfu_permit permit_own = { MODE, (uid_t)-1, (gid_t)-1 };
+static const struct nmx_stream_permit permit_own = { MODE, (uid_t)-1, (gid_t)-1 };
 
 /** A folder of its own for each test; `path` is in it. */
 struct place {
@@ -49,12 +49,12 @@ stop(struct place *place)
 	assert_int_equal(rmdir(place->folder), 0);
 }
 
-static struct nmx_vfu_listener
+static struct nmx_stream_listener
 listen_at(const char *path)
 {
-	struct nmx_vfu_listener listener = { .fd = -1 };
+	struct nmx_stream_listener listener = { .fd = -1 };
 
-	assert_int_equal(nmx_vfu_open_listener(path, &permit_own, &listener), 0);
+	assert_int_equal(nmx_stream_open_listener(path, &permit_own, &listener), 0);
 	assert_true(listener.fd >= 0);
 	return listener;
 }
@@ -62,17 +62,17 @@ listen_at(const char *path)
 static int
 try_to_listen(const char *path)
 {
-	struct nmx_vfu_listener listener = { .fd = -1 };
-	int ret = nmx_vfu_open_listener(path, &permit_own, &listener);
+	struct nmx_stream_listener listener = { .fd = -1 };
+	int ret = nmx_stream_open_listener(path, &permit_own, &listener);
 
 	assert_int_equal(listener.fd, -1); /* untouched on failure */
 	return ret;
 }
 
 static void
-end(struct nmx_vfu_listener *listener)
+end(struct nmx_stream_listener *listener)
 {
-	int fd = nmx_vfu_end_listener(listener);
+	int fd = nmx_stream_end_listener(listener);
 
 	nmx_base_close_fd(&fd);
 	assert_int_equal(listener->fd, -1);
@@ -100,7 +100,7 @@ connect_elsewhere(const char *path)
 
 	assert_true(child >= 0);
 	if (child == 0) {
-		int fd = nmx_vfu_connect_path(path);
+		int fd = nmx_stream_connect_path(path);
 
 		_exit(fd < 0 ? -fd : 0);
 	}
@@ -112,7 +112,7 @@ connect_elsewhere(const char *path)
 static void
 other_processes_connect_and_are_accepted(void **unused)
 {
-	struct nmx_vfu_listener listener;
+	struct nmx_stream_listener listener;
 	struct place place;
 	struct stat status;
 	int fd;
@@ -122,26 +122,26 @@ other_processes_connect_and_are_accepted(void **unused)
 	listener = listen_at(place.path);
 	assert_int_equal(stat(place.path, &status), 0);
 	assert_int_equal(status.st_mode, S_IFSOCK | MODE);
-	assert_int_equal(nmx_vfu_accept(&listener), -EAGAIN);
+	assert_int_equal(nmx_stream_accept(&listener), -EAGAIN);
 	assert_int_equal(connect_elsewhere(place.path), 0);
-	fd = nmx_vfu_accept(&listener);
+	fd = nmx_stream_accept(&listener);
 	assert_true(fd >= 0);
 	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	nmx_base_close_fd(&fd);
 	/* Guest and host in one process would wait for each other. */
-	assert_int_equal(nmx_vfu_connect_path(place.path), -ELOOP);
+	assert_int_equal(nmx_stream_connect_path(place.path), -ELOOP);
 	end(&listener);
 	assert_int_equal(access(place.path, F_OK), -1);
-	assert_int_equal(nmx_vfu_end_listener(&listener), -1);
-	assert_true(nmx_vfu_accept(&listener) < 0);
+	assert_int_equal(nmx_stream_end_listener(&listener), -1);
+	assert_true(nmx_stream_accept(&listener) < 0);
 	stop(&place);
 }
 
 static void
 sockets_of_dead_servers_are_replaced(void **unused)
 {
-	struct nmx_vfu_listener first, second;
+	struct nmx_stream_listener first, second;
 	struct place place;
 
 	(void)unused;
@@ -157,7 +157,7 @@ sockets_of_dead_servers_are_replaced(void **unused)
 static void
 live_servers_are_left_alone(void **unused)
 {
-	struct nmx_vfu_listener listener;
+	struct nmx_stream_listener listener;
 	struct place place;
 	int i;
 
@@ -188,7 +188,7 @@ other_files_are_left_alone(void **unused)
 	assert_true(fd >= 0);
 	nmx_base_close_fd(&fd);
 	assert_int_equal(try_to_listen(place.path), -EEXIST);
-	assert_int_equal(nmx_vfu_connect_path(place.path), -ECONNREFUSED);
+	assert_int_equal(nmx_stream_connect_path(place.path), -ECONNREFUSED);
 	snprintf(below, sizeof(below), "%s/socket", place.path);
 	assert_int_equal(try_to_listen(below), -ENOTDIR);
 	snprintf(link, sizeof(link), "%s/link", place.folder);
@@ -199,7 +199,7 @@ other_files_are_left_alone(void **unused)
 
 	fd = bind_socket(place.path, SOCK_DGRAM);
 	assert_int_equal(try_to_listen(place.path), -EPROTOTYPE);
-	assert_int_equal(nmx_vfu_connect_path(place.path), -EPROTOTYPE);
+	assert_int_equal(nmx_stream_connect_path(place.path), -EPROTOTYPE);
 	nmx_base_close_fd(&fd);
 	stop(&place);
 }
@@ -207,7 +207,7 @@ other_files_are_left_alone(void **unused)
 static void
 ending_removes_no_file_but_its_own(void **unused)
 {
-	struct nmx_vfu_listener listener;
+	struct nmx_stream_listener listener;
 	struct place place;
 	int fd;
 
@@ -225,7 +225,7 @@ ending_removes_no_file_but_its_own(void **unused)
 static void
 paths_that_cannot_be_are_refused(void **unused)
 {
-	char longest[NMX_VFU_PATH_BYTES_MAX + 2];
+	char longest[NMX_STREAM_PATH_BYTES_MAX + 2];
 	struct place place;
 
 	(void)unused;
@@ -233,10 +233,10 @@ paths_that_cannot_be_are_refused(void **unused)
 	memset(longest, 'x', sizeof(longest) - 1);
 	longest[sizeof(longest) - 1] = '\0';
 	assert_int_equal(try_to_listen(longest), -ENAMETOOLONG);
-	assert_int_equal(nmx_vfu_connect_path(longest), -ENAMETOOLONG);
+	assert_int_equal(nmx_stream_connect_path(longest), -ENAMETOOLONG);
 	assert_int_equal(try_to_listen(""), -ENOENT);
-	assert_int_equal(nmx_vfu_connect_path(""), -ENOENT);
-	assert_int_equal(nmx_vfu_connect_path(place.path), -ENOENT);
+	assert_int_equal(nmx_stream_connect_path(""), -ENOENT);
+	assert_int_equal(nmx_stream_connect_path(place.path), -ENOENT);
 	snprintf(longest, sizeof(longest), "%s/no/socket", place.folder);
 	assert_int_equal(try_to_listen(longest), -ENOENT);
 	stop(&place);
@@ -245,7 +245,7 @@ paths_that_cannot_be_are_refused(void **unused)
 static void
 locked_folders_are_waited_for_a_second(void **unused)
 {
-	struct nmx_vfu_listener listener;
+	struct nmx_stream_listener listener;
 	struct place place;
 	int folder;
 
@@ -272,7 +272,7 @@ a_process_without_descriptors_is_told(void **unused)
 	none = (struct rlimit){ 0, limit.rlim_max };
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
 	assert_int_equal(try_to_listen(place.path), -EMFILE);
-	assert_int_equal(nmx_vfu_connect_path(place.path), -EMFILE);
+	assert_int_equal(nmx_stream_connect_path(place.path), -EMFILE);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	stop(&place);
 }
@@ -291,19 +291,19 @@ errors_are_explained(void **unused)
 	(void)unused;
 	for (size_t i = 0; i < n_listen; i++)
 		for (size_t j = 0; j < i; j++)
-			assert_string_not_equal(nmx_vfu_explain_listen(-of_listen[i]),
-				nmx_vfu_explain_listen(-of_listen[j]));
+			assert_string_not_equal(nmx_stream_explain_listen(-of_listen[i]),
+				nmx_stream_explain_listen(-of_listen[j]));
 	for (size_t i = 0; i < n_connect; i++)
 		for (size_t j = 0; j < i; j++)
-			assert_string_not_equal(nmx_vfu_explain_connect(-of_connect[i]),
-				nmx_vfu_explain_connect(-of_connect[j]));
+			assert_string_not_equal(nmx_stream_explain_connect(-of_connect[i]),
+				nmx_stream_explain_connect(-of_connect[j]));
 }
 
 static void
 a_socket_is_given_to_its_owner(void **unused)
 {
-	const struct nmx_vfu_permit permit = { 0660, getuid(), 4711 };
-	struct nmx_vfu_listener listener;
+	const struct nmx_stream_permit permit = { 0660, getuid(), 4711 };
+	struct nmx_stream_listener listener;
 	struct place place;
 	struct stat status;
 
@@ -313,7 +313,7 @@ a_socket_is_given_to_its_owner(void **unused)
 		stop(&place);
 		skip();
 	}
-	assert_int_equal(nmx_vfu_open_listener(place.path, &permit, &listener), 0);
+	assert_int_equal(nmx_stream_open_listener(place.path, &permit, &listener), 0);
 	assert_int_equal(lstat(place.path, &status), 0);
 	assert_int_equal(status.st_mode, S_IFSOCK | 0660);
 	assert_int_equal(status.st_gid, 4711);
@@ -324,14 +324,14 @@ a_socket_is_given_to_its_owner(void **unused)
 static void
 nothing_is_given_away_in_a_folder_open_to_others(void **unused)
 {
-	const struct nmx_vfu_permit given = { MODE, getuid(), (gid_t)-1 };
-	struct nmx_vfu_listener listener = { .fd = -1 };
+	const struct nmx_stream_permit given = { MODE, getuid(), (gid_t)-1 };
+	struct nmx_stream_listener listener = { .fd = -1 };
 	struct place place;
 
 	(void)unused;
 	start(&place);
 	assert_int_equal(chmod(place.folder, 0770), 0);
-	assert_int_equal(nmx_vfu_open_listener(place.path, &given, &listener), -EPERM);
+	assert_int_equal(nmx_stream_open_listener(place.path, &given, &listener), -EPERM);
 	assert_int_equal(access(place.path, F_OK), -1);
 	stop(&place);
 }

@@ -3,16 +3,16 @@
  */
 
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "transport.h"
-#include "wire.h"
 
 /** Room for one SCM_RIGHTS block of as many descriptors as there can be. */
 union control {
 	struct cmsghdr align;
-	char bytes[CMSG_SPACE(NMX_VFU_SCM_FDS_MAX * sizeof(int))];
+	char bytes[CMSG_SPACE(NMX_STREAM_SCM_FDS_MAX * sizeof(int))];
 };
 
 /** Take the descriptors out of a message: what the kernel has delivered is ours, come what may. */
@@ -36,10 +36,10 @@ take_fds(struct msghdr *message, int *fds, unsigned int *ret_n_fds)
 }
 
 static ssize_t
-receive(struct nmx_vfu_transport *transport, void *buffer, size_t size, int *fds,
+receive(struct nmx_stream_transport *transport, void *buffer, size_t size, int *fds,
 	unsigned int *ret_n_fds)
 {
-	struct nmx_vfu_socket *socket = (struct nmx_vfu_socket *)transport;
+	struct nmx_stream_socket *socket = (struct nmx_stream_socket *)transport;
 	union control control;
 	struct iovec part = { .iov_base = buffer, .iov_len = size };
 	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
@@ -65,10 +65,10 @@ receive(struct nmx_vfu_transport *transport, void *buffer, size_t size, int *fds
 }
 
 static ssize_t
-send_bytes(struct nmx_vfu_transport *transport, const void *buffer, size_t size, const int *fds,
+send_bytes(struct nmx_stream_transport *transport, const void *buffer, size_t size, const int *fds,
 	unsigned int n_fds)
 {
-	struct nmx_vfu_socket *socket = (struct nmx_vfu_socket *)transport;
+	struct nmx_stream_socket *socket = (struct nmx_stream_socket *)transport;
 	union control control;
 	struct iovec part = { .iov_base = (void *)(uintptr_t)buffer, .iov_len = size };
 	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
@@ -95,7 +95,7 @@ send_bytes(struct nmx_vfu_transport *transport, const void *buffer, size_t size,
 }
 
 void
-nmx_vfu_init_socket(struct nmx_vfu_socket *socket, int fd)
+nmx_stream_init_socket(struct nmx_stream_socket *socket, int fd)
 {
 	socket->transport.receive = receive;
 	socket->transport.send = send_bytes;

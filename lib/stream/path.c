@@ -24,7 +24,7 @@ set_address(struct sockaddr_un *address, const char *path)
 
 	if (length == 0)
 		return -ENOENT;
-	if (length > NMX_VFU_PATH_BYTES_MAX)
+	if (length > NMX_STREAM_PATH_BYTES_MAX)
 		return -ENAMETOOLONG;
 	memset(address, 0, sizeof(*address));
 	address->sun_family = AF_UNIX;
@@ -68,7 +68,7 @@ lock_in_time(int fd)
 static int
 lock_folder(const char *path)
 {
-	char copy[NMX_VFU_PATH_BYTES_MAX + 1];
+	char copy[NMX_STREAM_PATH_BYTES_MAX + 1];
 	int fd, ret;
 
 	strcpy(copy, path); /* its length was checked */
@@ -136,7 +136,7 @@ is_private(int folder)
 
 /** Give the file to whom it is meant for. Context: folder locked. */
 static int
-give_away(int folder, const struct sockaddr_un *address, const struct nmx_vfu_permit *permit)
+give_away(int folder, const struct sockaddr_un *address, const struct nmx_stream_permit *permit)
 {
 	if (permit->user == (uid_t)-1 && permit->group == (gid_t)-1 &&
 		(permit->mode & (S_IRWXG | S_IRWXO)) == 0)
@@ -150,10 +150,10 @@ give_away(int folder, const struct sockaddr_un *address, const struct nmx_vfu_pe
 }
 
 int
-nmx_vfu_open_listener(const char *path, const struct nmx_vfu_permit *permit,
-	struct nmx_vfu_listener *ret_listener)
+nmx_stream_open_listener(const char *path, const struct nmx_stream_permit *permit,
+	struct nmx_stream_listener *ret_listener)
 {
-	struct nmx_vfu_listener listener = { .fd = -1 };
+	struct nmx_stream_listener listener = { .fd = -1 };
 	struct sockaddr_un address;
 	struct stat status;
 	int ret = set_address(&address, path), folder = -1;
@@ -189,7 +189,7 @@ nmx_vfu_open_listener(const char *path, const struct nmx_vfu_permit *permit,
 }
 
 int
-nmx_vfu_end_listener(struct nmx_vfu_listener *listener)
+nmx_stream_end_listener(struct nmx_stream_listener *listener)
 {
 	struct stat status;
 
@@ -202,7 +202,7 @@ nmx_vfu_end_listener(struct nmx_vfu_listener *listener)
 }
 
 int
-nmx_vfu_accept(const struct nmx_vfu_listener *listener)
+nmx_stream_accept(const struct nmx_stream_listener *listener)
 {
 	int fd;
 
@@ -215,7 +215,7 @@ nmx_vfu_accept(const struct nmx_vfu_listener *listener)
 }
 
 const char *
-nmx_vfu_explain_listen(int error)
+nmx_stream_explain_listen(int error)
 {
 	switch (-error) {
 	case ENAMETOOLONG:
@@ -247,7 +247,7 @@ nmx_vfu_explain_listen(int error)
 }
 
 int
-nmx_vfu_connect_path(const char *path)
+nmx_stream_connect_path(const char *path)
 {
 	struct sockaddr_un address;
 	struct ucred peer;
@@ -272,7 +272,7 @@ nmx_vfu_connect_path(const char *path)
 }
 
 const char *
-nmx_vfu_explain_connect(int error)
+nmx_stream_explain_connect(int error)
 {
 	switch (-error) {
 	case ENAMETOOLONG:
