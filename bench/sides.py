@@ -20,7 +20,9 @@ RING = 1024
 BURST = "--burst=32"
 TESTPMD = [f"--rxd={RING}", f"--txd={RING}", BURST]
 # What net_null is given besides its size, by path. All other paths have the test NIC.
-NULL = {"pvp": "", "pay": ",copy=1"}
+NULL = {"pvp": "", "pay": ",copy=1", "rx": "", "rxpay": ",copy=1", "tx": ",no-rx=1"}
+# The guest, where it doesn't send back what it receives.
+ONE_WAY = {"rx": "rxonly", "rxpay": "rxonly", "tx": "txonly"}
 
 
 def make_source(rig, path, size, **tnic):
@@ -56,7 +58,7 @@ class Side:
         guest = [*common("guest", rig, 1), *self.guest(rig)]
         return ((host, [*TESTPMD, "--forward-mode=io", "--record-core-cycles"]),
                 (guest, [f"--rxd={self.ring}", f"--txd={self.ring}", BURST,
-                         "--forward-mode=macswap"]))
+                         f"--forward-mode={ONE_WAY.get(path, 'macswap')}", f"--txpkts={size}"]))
 
     def list_commands(self, rig, path, size):
         return [" ".join(["dpdk-testpmd", *eal, "--", "-i", *args])
@@ -159,7 +161,7 @@ class Counts:
     """What a host has counted up to a moment."""
 
     time: float
-    left: int  # frames, by its port that isn't the guest's
+    left: int  # frames, by its port that isn't the guest's; by that one if the guest sends none
     cycles: int  # busy ones of its CPU
     packets: int  # received from either port
     taken: int = 0  # from the source
@@ -203,7 +205,8 @@ class Pair:
         guest = answer[:len(answer) - len(source)]
         cycles, packets = map(int, re.search(
             r"total cycles=(\d+) / total io packets=(\d+)", answer).groups())
-        counts = Counts(now, find_number("TX-packets", source), cycles, packets,
+        end = guest if self.path in ("rx", "rxpay") else source
+        counts = Counts(now, find_number("TX-packets", end), cycles, packets,
                         find_number("RX-packets", source), find_number("TX-dropped", guest))
         if self.side.ours:
             counters = self.host.xstats(0)

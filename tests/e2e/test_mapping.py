@@ -211,3 +211,15 @@ def test_port_that_must_map_and_cant_doesnt_start(rig):
     host = start_mapped_host(rig, rig.tnic(ring=256, stop="refuses"), keys=",mode=map")
     assert "with mode=map that isn't allowed" in host.text()
     assert "Fail to start port 2" in host.text()
+
+
+def test_the_port_below_may_be_made_with_devargs_of_its_own(rig):
+    host = rig.testpmd("host", [
+        f"net_vdpdk_host0,path={rig.path('g0')}",
+        "net_softflow0,lower=[net_null0,size=64],mode=map,map=0:net_vdpdk_host0"], tiny=True)
+    guest = rig.guest(args=["--auto-start"])
+    host.command("start")
+    wait_until(lambda: guest.stats(0)["RX-bytes"] > 64 * 10000, "frames")
+    stats = guest.stats(0)
+    assert stats["RX-bytes"] == 64 * stats["RX-packets"]
+    assert host.quit() == 0

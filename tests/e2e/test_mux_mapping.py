@@ -20,9 +20,9 @@ def start_mux(rig, guests, queues=2, **stream):
                queues=queues)
 
 
-def start_guest(rig, mux, name, number=0):
+def start_guest(rig, mux, name, number=0, args=()):
     guest = rig.testpmd("guest", [mux.vdev(name, number)], ["--forward-mode=macswap",
-                                                            "--auto-start"])
+                                                            "--auto-start", *args])
     mux.wait_linked(name)
     return guest
 

@@ -43,7 +43,7 @@
 #include <rte_spinlock.h>
 
 #include "lib/base/bracket.h"
-#include "lib/ring/ring_host.h"
+#include "lib/ring/window.h"
 #include "rxmap.h"
 
 /** Buffers lent in one call. */
@@ -74,8 +74,10 @@ struct nmx_rxmap_lender {
 struct nmx_rxmap {
 	_Atomic bool busy;
 	bool shown;
-	bool populated;       /* what is put into the pool are mbufs */
-	_Atomic int verdict;  /* enum nmx_rxmap_verdict */
+	bool populated;      /* what is put into the pool are mbufs */
+	_Atomic int verdict; /* enum nmx_rxmap_verdict */
+	_Atomic int tx_verdict;
+	uint32_t n_in_tx;     /* shells that its trial left there */
 	_Atomic bool lending; /* it is wanted */
 	uint16_t room;
 	uint32_t n_free;

@@ -30,6 +30,9 @@
 
 #include "recall.h"
 
+/** Sent by nmx_rxmap_try_tx(). */
+#define NMX_RXMAP_TX_TRIAL_FRAMES 8
+
 struct nmx_rxmap;
 
 struct nmx_rxmap_config {
@@ -58,6 +61,15 @@ enum nmx_rxmap_verdict {
 	NMX_RXMAP_KNOWS_POOLS,   /* its device doesn't go by an mbuf's address */
 	NMX_RXMAP_UNKNOWN_DEVICE,
 	NMX_RXMAP_INSERTS_TAGS, /* in front of a frame, where the memory isn't its buffer's */
+};
+
+/** What a trial of a Tx queue found: what a guest's buffer that is sent from there would see. */
+enum nmx_rxmap_tx_verdict {
+	NMX_RXMAP_TX_UNTRIED,
+	NMX_RXMAP_TX_TAKES_NOTHING,
+	NMX_RXMAP_TX_HOLDS_NOTHING, /* of what was sent a moment ago */
+	NMX_RXMAP_TX_GIVES_BACK,    /* what it holds, when it is stopped */
+	NMX_RXMAP_TX_KEEPS,
 };
 
 /** Why an mbuf got its own room, and its frame will be copied. */
@@ -114,6 +126,16 @@ nmx_rxmap_is_fit(enum nmx_rxmap_verdict verdict)
 }
 
 /**
+ * Try what a Tx queue of the uplink does with mbufs: NMX_RXMAP_TX_TRIAL_FRAMES frames are sent, of
+ * type 0x88b5 (IEEE 802, "local experimental") and from the port's address to the same, so that a
+ * switch leaves them. So it is done for those only who want it.
+ *
+ * Context: the port has just been started, no burst runs, and nmx_rxmap_try_uplink() comes next.
+ * Once that was called, this does nothing. May take 10 ms.
+ */
+enum nmx_rxmap_tx_verdict nmx_rxmap_try_tx(struct nmx_rxmap *map, uint16_t tx_queue);
+
+/**
  * Lend, where that can be (as from the start), or let all frames be copied. What is lent comes back
  * by and by; no frame is lost. Any thread, at any time.
  */
@@ -121,6 +143,7 @@ void nmx_rxmap_set_lending(struct nmx_rxmap *map, bool lending);
 
 /** In a few words; a constant. */
 const char *nmx_rxmap_explain_verdict(enum nmx_rxmap_verdict verdict);
+const char *nmx_rxmap_explain_tx_verdict(enum nmx_rxmap_tx_verdict verdict);
 
 /** For rte_eth_rx_queue_setup(). */
 struct rte_mempool *nmx_rxmap_get_pool(const struct nmx_rxmap *map);

@@ -87,6 +87,9 @@ add_map(struct rte_tel_data *data, const struct nmx_rxmap *map)
 	rte_tel_data_add_dict_int(data, "queue", map->queue);
 	rte_tel_data_add_dict_int(data, "room", map->room);
 	rte_tel_data_add_dict_string(data, "uplink", nmx_rxmap_explain_verdict(verdict));
+	rte_tel_data_add_dict_string(data, "uplink_tx",
+		nmx_rxmap_explain_tx_verdict(
+			(enum nmx_rxmap_tx_verdict)atomic_load(&map->tx_verdict)));
 	rte_tel_data_add_dict_int(data, "lending", atomic_load(&map->lending));
 	rte_tel_data_add_dict_int(data, "may_lend", nmx_rxmap_may_lend(map));
 	rte_tel_data_add_dict_int(data, "has_lender", map->lender != NULL);

@@ -44,6 +44,13 @@ nmx_rxmap_explain_verdict(enum nmx_rxmap_verdict verdict)
 	return "unknown";
 }
 
+/** True if no shells are out, but those that may be in a Tx queue yet. */
+static bool
+holds_nothing(const struct nmx_rxmap *map)
+{
+	return rte_mempool_in_use_count(map->pool) <= map->n_in_tx;
+}
+
 /** Poll; what comes is lost. */
 static void
 poll_idly(struct nmx_rxmap *map)
@@ -66,11 +73,11 @@ try_queue(struct nmx_rxmap *map)
 	if (verdict != NMX_RXMAP_UNTRIED)
 		return verdict;
 	poll_idly(map);
-	if (rte_mempool_full(map->pool))
+	if (holds_nothing(map))
 		return NMX_RXMAP_HOLDS_NOTHING;
 	if (rte_eth_dev_rx_queue_stop(map->port, map->queue) != 0)
 		return NMX_RXMAP_KEEPS;
-	gives_back = rte_mempool_full(map->pool);
+	gives_back = holds_nothing(map);
 	if (rte_eth_dev_rx_queue_start(map->port, map->queue) != 0)
 		return NMX_RXMAP_KEEPS;
 	return gives_back ? NMX_RXMAP_GIVES_BACK : NMX_RXMAP_KEEPS;

@@ -45,6 +45,7 @@ enum softflow_mode {
 struct softflow_args {
 	char *lower; /* NULL: missing */
 	enum softflow_mode mode;
+	bool tries_tx; /* of each mapped queue's port, with frames */
 	struct softflow_target targets[SOFTFLOW_QUEUES_MAX]; /* by Rx queue */
 };
 
@@ -66,6 +67,7 @@ struct softflow_port {
 	struct softflow_rx_queue rx[SOFTFLOW_QUEUES_MAX];
 	struct softflow_tx_queue tx[SOFTFLOW_QUEUES_MAX];
 	enum softflow_mode mode;
+	bool tries_tx;
 	struct nmx_rxmap_recaller *recaller;
 	bool leaks; /* a map is kept for ever */
 };
@@ -94,9 +96,10 @@ int softflow_make_map(struct rte_eth_dev *dev, uint16_t index, uint16_t n_descri
 /**
  * Try the lower port's queues; it has just been started. Logs where frames will be copied.
  *
+ * @param n_tx  Tx queues that it has
  * @return 0; -ENOTSUP with mode=map: some will be
  */
-int softflow_try_maps(struct softflow_port *port);
+int softflow_try_maps(struct softflow_port *port, uint16_t n_tx);
 
 /** End it; if mbufs of it are out, it is kept for ever, and that is logged. */
 void softflow_end_map(struct softflow_port *port, uint16_t index);

@@ -20,6 +20,7 @@
 #define ARG_LOWER "lower"
 #define ARG_MAP   "map"
 #define ARG_MODE  "mode"
+#define ARG_TX    "tx_trial"
 
 RTE_LOG_REGISTER(softflow_logtype, pmd.net.softflow, NOTICE);
 
@@ -90,29 +91,67 @@ parse_mode(const char *key, const char *value, void *args)
 	return -EINVAL;
 }
 
-int
-softflow_parse_args(const char *text, struct softflow_args *args)
+static int
+parse_tx_trial(const char *key, const char *value, void *args)
 {
-	static const char *const keys[] = { ARG_LOWER, ARG_MAP, ARG_MODE, NULL };
-	struct rte_kvargs *list;
+	uint64_t n;
+
+	if (nmx_dpdk_parse_number(value, 0, 1, &n) != 0) {
+		SOFTFLOW_LOG(ERR,
+			"%s=%s can't be read; give 1, for a trial that sends frames, or 0", key,
+			value == NULL ? "" : value);
+		return -EINVAL;
+	}
+	((struct softflow_args *)args)->tries_tx = n == 1;
+	return 0;
+}
+
+/** Read what is left of devargs without what was in brackets. */
+static int
+parse_pairs(const char *text, struct softflow_args *args)
+{
+	static const char *const keys[] = { ARG_LOWER, ARG_MAP, ARG_MODE, ARG_TX, NULL };
+	struct rte_kvargs *list = rte_kvargs_parse(text, keys);
 	int ret = 0;
 
-	memset(args, 0, sizeof(*args));
-	list = rte_kvargs_parse(text == NULL ? "" : text, keys);
 	if (list == NULL) {
-		SOFTFLOW_LOG(ERR, "can't read \"%s\"; known are lower=, map= and mode=",
-			text == NULL ? "" : text);
+		SOFTFLOW_LOG(ERR,
+			"can't read \"%s\"; known are lower=, map=, mode= and tx_trial=", text);
 		return -EINVAL;
 	}
 	if (rte_kvargs_process(list, ARG_LOWER, nmx_dpdk_keep_text, &args->lower) != 0 ||
 		rte_kvargs_process(list, ARG_MAP, parse_map, args) != 0 ||
-		rte_kvargs_process(list, ARG_MODE, parse_mode, args) != 0)
+		rte_kvargs_process(list, ARG_MODE, parse_mode, args) != 0 ||
+		rte_kvargs_process(list, ARG_TX, parse_tx_trial, args) != 0)
 		ret = -EINVAL;
+	rte_kvargs_free(list);
+	return ret;
+}
+
+int
+softflow_parse_args(const char *text, struct softflow_args *args)
+{
+	char *rest = strdup(text == NULL ? "" : text), *bracketed = NULL;
+	int ret = -ENOMEM;
+
+	memset(args, 0, sizeof(*args));
+	if (rest != NULL)
+		ret = nmx_dpdk_take_brackets(rest, ARG_LOWER, &bracketed);
+	if (ret != 0)
+		SOFTFLOW_LOG(ERR, "no memory to read devargs");
+	else
+		ret = parse_pairs(rest, args);
+	free(rest);
+	if (ret == 0 && bracketed != NULL) {
+		free(args->lower);
+		args->lower = bracketed;
+		bracketed = NULL;
+	}
+	free(bracketed);
 	if (ret == 0 && (args->lower == NULL || args->lower[0] == '\0')) {
 		SOFTFLOW_LOG(ERR, "lower= is missing; name the port below, as in lower=net_null0");
 		ret = -EINVAL;
 	}
-	rte_kvargs_free(list);
 	if (ret != 0)
 		free(args->lower);
 	return ret;
@@ -161,4 +200,4 @@ static struct rte_vdev_driver driver = {
 RTE_PMD_REGISTER_VDEV(net_softflow, driver);
 RTE_PMD_REGISTER_PARAM_STRING(net_softflow,
 	ARG_LOWER "=<port|[devargs]> " ARG_MAP "=<queue>:<guest's port>[:<its queue>] " ARG_MODE
-		  "=auto|map|copy");
+		  "=auto|map|copy " ARG_TX "=0|1");

@@ -90,7 +90,7 @@ start(struct rte_eth_dev *dev)
 	nmx_rxmap_lock_recaller(port->recaller);
 	ret = base.dev_start(dev);
 	if (ret == 0) {
-		ret = softflow_try_maps(port);
+		ret = softflow_try_maps(port, dev->data->nb_tx_queues);
 		if (ret != 0)
 			(void)base.dev_stop(dev);
 	}
@@ -192,6 +192,7 @@ softflow_init_port(struct rte_eth_dev *dev, const struct softflow_args *args)
 	}
 	memcpy(port->targets, args->targets, sizeof(port->targets));
 	port->mode = args->mode;
+	port->tries_tx = args->tries_tx;
 	ret = nmx_rxmap_start_recaller(&port->recaller);
 	if (ret == 0)
 		ret = nmx_wrapport_init_port(dev, &operations);

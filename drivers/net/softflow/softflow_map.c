@@ -57,7 +57,7 @@ softflow_end_map(struct softflow_port *port, uint16_t index)
 }
 
 int
-softflow_try_maps(struct softflow_port *port)
+softflow_try_maps(struct softflow_port *port, uint16_t n_tx)
 {
 	int ret = 0;
 
@@ -66,6 +66,9 @@ softflow_try_maps(struct softflow_port *port)
 
 		if (port->rx[i].map == NULL)
 			continue;
+		/* A driver's Tx queues are alike. */
+		if (port->tries_tx && n_tx > 0)
+			(void)nmx_rxmap_try_tx(port->rx[i].map, 0);
 		verdict = nmx_rxmap_try_uplink(port->rx[i].map);
 		if (nmx_rxmap_is_fit(verdict))
 			continue;

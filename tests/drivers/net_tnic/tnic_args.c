@@ -11,12 +11,14 @@
 #include <rte_ether.h>
 #include <rte_kvargs.h>
 
+#include "lib/dpdk/devargs.h"
 #include "tnic_audit.h"
 #include "tnic_pace.h"
 
 enum role_bit {
 	ROLE_SENDS = 1 << 0,
 	ROLE_AUDITS = 1 << 1,
+	ROLE_WRAPS = 1 << 2, /* another port's frames pass; it neither makes any nor audits */
 };
 
 struct option {
@@ -94,6 +96,17 @@ parse_mac(const char *text, uint8_t ret_mac[6])
 	if (rte_ether_unformat_addr(text, &mac) != 0)
 		return false;
 	memcpy(ret_mac, mac.addr_bytes, sizeof(mac.addr_bytes));
+	return true;
+}
+
+static bool
+parse_lower(const char *value, struct tnic_config *config)
+{
+	if (strcmp(value, "[]") == 0)
+		return config->lower[0] != '\0'; /* taken by take_devargs() */
+	if (value[0] == '\0' || value[0] == '[' || strlen(value) >= sizeof(config->lower))
+		return false;
+	strcpy(config->lower, value);
 	return true;
 }
 
@@ -352,8 +365,10 @@ parse_first(const char *value, struct tnic_config *config)
 }
 
 static const struct option options[] = {
+	{ "lower", ROLE_WRAPS, parse_lower, "a port's name, or [devargs], shorter than 512 bytes" },
 	{ "file", ROLE_SENDS | ROLE_AUDITS, parse_file, "a path, shorter than 4096 bytes" },
-	{ "places", ROLE_SENDS | ROLE_AUDITS, parse_places, "a path, shorter than 4096 bytes" },
+	{ "places", ROLE_SENDS | ROLE_AUDITS | ROLE_WRAPS, parse_places,
+		"a path, shorter than 4096 bytes" },
 	{ "role", ROLE_SENDS | ROLE_AUDITS, parse_role, "both, send or audit" },
 	{ "frames", ROLE_SENDS, parse_frames, "a number; 0 for no end" },
 	{ "sizes", ROLE_SENDS, parse_sizes, "LO-HI in bytes, with 60 <= LO <= HI <= 9728" },
@@ -365,19 +380,25 @@ static const struct option options[] = {
 	{ "src", ROLE_SENDS | ROLE_AUDITS, parse_src,
 		"a MAC address of one station, like 02:00:00:00:00:01" },
 	{ "macs", ROLE_AUDITS, parse_macs, "same or swapped" },
-	{ "seed", ROLE_SENDS, parse_seed, "a number below 2^64" },
-	{ "ring", ROLE_SENDS, parse_ring, "a multiple of 32 up to 4096; 0 for no ring" },
-	{ "round", ROLE_SENDS, parse_round, "a number from 1 to 1024, and perhaps \"up\"" },
-	{ "dma", ROLE_SENDS, parse_dma, "a number of maps up to 1024; 0 for no IOMMU" },
-	{ "stop", ROLE_SENDS, parse_stop, "returns, refuses, lies, refuses-later or lies-later" },
-	{ "spoil", ROLE_SENDS, parse_spoil, "0 or 1" },
+	{ "seed", ROLE_SENDS | ROLE_WRAPS, parse_seed, "a number below 2^64" },
+	{ "ring", ROLE_SENDS | ROLE_WRAPS, parse_ring,
+		"a multiple of 32 up to 4096; 0 for no ring" },
+	{ "round", ROLE_SENDS | ROLE_WRAPS, parse_round,
+		"a number from 1 to 1024, and perhaps \"up\"" },
+	{ "dma", ROLE_SENDS | ROLE_WRAPS, parse_dma,
+		"a number of maps up to 1024; 0 for no IOMMU" },
+	{ "stop", ROLE_SENDS | ROLE_WRAPS, parse_stop,
+		"returns, refuses, lies, refuses-later or lies-later" },
+	{ "spoil", ROLE_SENDS | ROLE_WRAPS, parse_spoil, "0 or 1" },
 	{ "first", ROLE_SENDS, parse_first, "a queue's number, from 0 to 15" },
-	{ "rx_order", ROLE_SENDS, parse_rx_order, "posted or shuffled" },
-	{ "alloc_fail", ROLE_SENDS, parse_alloc_fail, "a number from 2 to 1000000; 0 for none" },
-	{ "tx_ring", ROLE_AUDITS, parse_tx_ring, "a power of 2 from 64 to 4096; 0 for no ring" },
-	{ "tx_order", ROLE_AUDITS, parse_tx_order, "sent or shuffled" },
-	{ "tx_keep", ROLE_AUDITS, parse_tx_keep, "no, until-stop or until-close" },
-	{ "flap_ms", ROLE_SENDS | ROLE_AUDITS, parse_flap,
+	{ "rx_order", ROLE_SENDS | ROLE_WRAPS, parse_rx_order, "posted or shuffled" },
+	{ "alloc_fail", ROLE_SENDS | ROLE_WRAPS, parse_alloc_fail,
+		"a number from 2 to 1000000; 0 for none" },
+	{ "tx_ring", ROLE_AUDITS | ROLE_WRAPS, parse_tx_ring,
+		"a power of 2 from 64 to 4096; 0 for no ring" },
+	{ "tx_order", ROLE_AUDITS | ROLE_WRAPS, parse_tx_order, "sent or shuffled" },
+	{ "tx_keep", ROLE_AUDITS | ROLE_WRAPS, parse_tx_keep, "no, until-stop or until-close" },
+	{ "flap_ms", ROLE_SENDS | ROLE_AUDITS | ROLE_WRAPS, parse_flap,
 		"milliseconds, up to 60000; 0 for none" },
 };
 
@@ -399,6 +420,7 @@ static_assert(TNIC_ARGS_MAX_SEGMENTS == 64, "as in the sentence");
 static_assert(TNIC_MAX_FLOWS == 4096 && TNIC_SEEN_SEQS == 4096, "as in the sentence");
 static_assert(TNIC_PACE_MAX_RATE == 1000000000, "as in the sentence");
 static_assert(PATH_MAX == 4096, "as in the sentence");
+static_assert(TNIC_ARGS_LOWER_BYTES == 512, "as in the sentence");
 static_assert(TNIC_DMA_MAX == 1024, "as in the sentence");
 static_assert(TNIC_MAX_QUEUES == 16, "as in the sentence");
 static_assert(TNIC_RING_REFILL == 32 && TNIC_RING_MAX == 4096, "as in the sentence");
@@ -428,12 +450,35 @@ parse_pair(
 	return 0;
 }
 
+static unsigned int
+get_roles(const struct tnic_config *config)
+{
+	if (config->lower[0] != '\0')
+		return ROLE_WRAPS;
+	return (config->sends ? ROLE_SENDS : 0) | (config->audits ? ROLE_AUDITS : 0);
+}
+
+/** Say that a key means nothing to a port as it is. */
+static int
+refuse_key(const char *key, const struct tnic_config *config, struct tnic_reason *reason)
+{
+	if (config->lower[0] != '\0')
+		return tnic_refuse(reason, EINVAL,
+			"%s=: means nothing with lower=, whose frames are made and judged by "
+			"others; remove one of the two",
+			key);
+	return tnic_refuse(reason, EINVAL,
+		"%s=: means nothing to a port that only %s; remove it, or give it to the other "
+		"port",
+		key, config->sends ? "sends" : "audits");
+}
+
 /** What is wrong with the arguments as a whole. */
 static int
 check_pairs(const struct rte_kvargs *pairs, const struct tnic_config *config,
 	struct tnic_reason *reason)
 {
-	unsigned int roles = (config->sends ? ROLE_SENDS : 0) | (config->audits ? ROLE_AUDITS : 0);
+	unsigned int roles = get_roles(config);
 
 	for (size_t i = 0; i < N_OPTIONS; i++) {
 		unsigned int n = rte_kvargs_count(pairs, options[i].key);
@@ -442,10 +487,7 @@ check_pairs(const struct rte_kvargs *pairs, const struct tnic_config *config,
 			return tnic_refuse(reason, EINVAL, "%s=: given %u times; give it once",
 				options[i].key, n);
 		if (n > 0 && (options[i].roles & roles) == 0)
-			return tnic_refuse(reason, EINVAL,
-				"%s=: means nothing to a port that only %s; remove it, or give it "
-				"to the other port",
-				options[i].key, config->sends ? "sends" : "audits");
+			return refuse_key(options[i].key, config, reason);
 	}
 	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
 		if (rte_kvargs_count(pairs, needs[i].key) > 0 &&
@@ -453,10 +495,25 @@ check_pairs(const struct rte_kvargs *pairs, const struct tnic_config *config,
 			return tnic_refuse(reason, EINVAL,
 				"%s=: means nothing without %s=; give both, or neither",
 				needs[i].key, needs[i].needs);
-	if (config->file[0] == '\0')
+	if (roles != ROLE_WRAPS && config->file[0] == '\0')
 		return tnic_refuse(reason, EINVAL,
-			"file=: missing; name the file that sending and auditing port share");
+			"file=: missing; name the file that sending and auditing port share, or "
+			"lower=, the port whose frames are to pass");
 	return 0;
+}
+
+/** Take devargs in brackets out of the text: "lower=[]" is left. @return 0; -ENOMEM */
+static int
+take_devargs(char *text, struct tnic_config *config)
+{
+	char *value;
+	int ret = nmx_dpdk_take_brackets(text, "lower", &value);
+
+	if (ret == 0 && value != NULL && strcmp(value, "[]") != 0 &&
+		strlen(value) < sizeof(config->lower))
+		strcpy(config->lower, value);
+	free(value);
+	return ret;
 }
 
 int
@@ -474,9 +531,16 @@ tnic_parse_args(const char *text, struct tnic_config *ret_config, struct tnic_re
 		.round = 1,
 		.spoils = true,
 	};
-	struct rte_kvargs *pairs = rte_kvargs_parse(text, NULL);
+	struct rte_kvargs *pairs;
+	char *rest = strdup(text);
 	int ret = 0;
 
+	if (rest == NULL || take_devargs(rest, &config) != 0) {
+		free(rest);
+		return tnic_refuse(reason, ENOMEM, "no memory; give more");
+	}
+	pairs = rte_kvargs_parse(rest, NULL);
+	free(rest);
 	if (pairs == NULL)
 		return tnic_refuse(reason, EINVAL,
 			"\"%.256s\": not a list of key=value,...; give " TNIC_ARGS_HELP, text);

@@ -19,6 +19,7 @@
 #include "tnic_tx_ring.h"
 
 #define TNIC_ARGS_MAX_SEGMENTS 64
+#define TNIC_ARGS_LOWER_BYTES  512
 
 enum tnic_macs_expected {
 	TNIC_MACS_SAME,
@@ -26,6 +27,7 @@ enum tnic_macs_expected {
 };
 
 struct tnic_config {
+	char lower[TNIC_ARGS_LOWER_BYTES]; /* a port's name, or "[devargs]"; empty: there is none */
 	char file[PATH_MAX];
 	char places[PATH_MAX];   /* empty: places aren't noted */
 	bool sends;              /* the application receives what we make */
@@ -56,6 +58,7 @@ struct tnic_config {
 
 /** For RTE_PMD_REGISTER_PARAM_STRING. */
 #define TNIC_ARGS_HELP                                                                             \
+	"lower=<port|[devargs]> "                                                                  \
 	"file=<path> role=both|send|audit frames=<int> sizes=<int>-<int> segments=<int>-<int> "    \
 	"flows=<int> window=<int> rate=<int> dst=<mac> src=<mac> macs=same|swapped seed=<int> "    \
 	"ring=<int> round=<int>[up] stop=returns|refuses|lies|refuses-later|lies-later "           \

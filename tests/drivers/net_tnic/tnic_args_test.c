@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -116,6 +117,47 @@ faults_are_taken(void **unused)
 }
 
 static void
+a_lower_port_needs_nothing_else(void **unused)
+{
+	struct tnic_reason reason = { "" };
+	struct tnic_config config;
+
+	(void)unused;
+	assert_int_equal(tnic_parse_args("lower=net_null0", &config, &reason), 0);
+	assert_string_equal(config.lower, "net_null0");
+	assert_string_equal(config.file, "");
+	assert_int_equal(tnic_parse_args("lower=[net_tap0,iface=x],ring=64,round=128up,stop=lies,"
+					 "dma=3,spoil=0,rx_order=shuffled,alloc_fail=2,places=p,"
+					 "seed=3,tx_ring=64,tx_order=shuffled,tx_keep=until-stop,"
+					 "flap_ms=9",
+				 &config, &reason),
+		0);
+	assert_string_equal(config.lower, "[net_tap0,iface=x]");
+	assert_true(config.rx_shuffled && config.tx_shuffled);
+	assert_int_equal(config.stop, TNIC_STOP_LIES);
+}
+
+static void
+what_makes_or_judges_frames_is_refused_with_a_lower_port(void **unused)
+{
+	static const char *const pairs[] = { "file=f", "role=both", "frames=1", "sizes=60",
+		"segments=1", "flows=1", "window=1", "rate=1", "dst=02:00:00:00:00:01",
+		"src=02:00:00:00:00:01", "macs=same", "first=1" };
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		struct tnic_reason reason = { "" };
+		struct tnic_config config;
+		char text[64];
+
+		snprintf(text, sizeof(text), "%s,lower=net_null0", pairs[i]);
+		assert_int_equal(tnic_parse_args(text, &config, &reason), -EINVAL);
+		assert_non_null(strstr(reason.text, "=: means nothing with lower="));
+		assert_memory_equal(reason.text, pairs[i], strcspn(pairs[i], "="));
+	}
+}
+
+static void
 bad_arguments_get_a_sentence_and_change_nothing(void **unused)
 {
 	static const struct {
@@ -124,6 +166,14 @@ bad_arguments_get_a_sentence_and_change_nothing(void **unused)
 	} cases[] = {
 		{ "", "file=: missing" },
 		{ "file=", "file=: bad value" },
+		{ "lower=", "a port's name, or [devargs]" },
+		{ "lower=[]", "a port's name, or [devargs]" },
+		{ "lower=[net_null0", "a port's name, or [devargs]" },
+		{ "lower=[net_null0,size=64],lower=b", "lower=: given 2 times" },
+		{ "lower=[net_null0,size=64]x", "lower=[]x: bad value" },
+		{ "lower=a,lower=b", "lower=: given 2 times" },
+		{ "lower=a,rx_order=posted", "rx_order=: means nothing without ring=" },
+		{ "lower=a,tx_keep=no", "tx_keep=: means nothing without tx_ring=" },
 		{ "file", "file=: bad value" },
 		{ "fill=x", "fill: no such argument" },
 		{ "file=f,role=none", "role=none: bad value; it must be both, send or audit" },
@@ -191,6 +241,8 @@ main(void)
 		cmocka_unit_test(defaults_need_a_file_only),
 		cmocka_unit_test(every_argument_is_taken),
 		cmocka_unit_test(faults_are_taken),
+		cmocka_unit_test(a_lower_port_needs_nothing_else),
+		cmocka_unit_test(what_makes_or_judges_frames_is_refused_with_a_lower_port),
 		cmocka_unit_test(bad_arguments_get_a_sentence_and_change_nothing),
 	};
 

@@ -3,7 +3,8 @@
  */
 
 /**
- * net_tnic: a port that makes frames and audits what becomes of them.
+ * net_tnic: a port that makes frames and audits what becomes of them; or, with lower=, what makes
+ * any other port a NIC that posts, holds and misbehaves.
  *
  * A test-only driver for any DPDK program (EAL's -d and --vdev). It shares no code with the data
  * path that it is to judge. Reading order: tnic_frame.h, tnic_audit.h, tnic_report.h, tnic_port.h.
@@ -119,14 +120,6 @@ set_up_tx_queue(struct rte_eth_dev *dev, uint16_t queue_idx, uint16_t n_descript
 	return ret;
 }
 
-/** Sources and sinks stay until the port is closed. */
-static void
-release_queue(struct rte_eth_dev *dev, uint16_t queue_idx)
-{
-	RTE_SET_USED(dev);
-	RTE_SET_USED(queue_idx);
-}
-
 static void
 start_stream(struct rte_eth_dev *dev)
 {
@@ -152,49 +145,32 @@ start_stream(struct rte_eth_dev *dev)
 }
 
 static void
-set_queue_states(struct rte_eth_dev *dev, uint8_t state)
+start_audit(struct rte_eth_dev *dev)
 {
-	memset(dev->data->rx_queue_state, state, dev->data->nb_rx_queues);
-	memset(dev->data->tx_queue_state, state, dev->data->nb_tx_queues);
-}
+	struct tnic_report_auditor_line *auditor = &get_port(dev)->handle.report->auditor;
 
-static int
-start_sources(struct tnic_port *port, uint16_t n)
-{
-	for (uint16_t i = 0; i < n; i++) {
-		int ret = tnic_start_source(&port->sources[i]);
-
-		if (ret != 0) {
-			TNIC_LOG(ERR, "the pool of Rx queue %u can't fill a ring of %u\n", i,
-				port->config.ring);
-			return ret;
-		}
-	}
-	return 0;
+	atomic_store_explicit(&auditor->n_queues, dev->data->nb_tx_queues, memory_order_relaxed);
+	atomic_store_explicit(&auditor->tsc_hz, rte_get_tsc_hz(), memory_order_relaxed);
+	atomic_store_explicit(&auditor->state, TNIC_SIDE_RUNNING, memory_order_relaxed);
 }
 
 static int
 start(struct rte_eth_dev *dev)
 {
-	struct tnic_port *port = get_port(dev);
-	struct tnic_report_auditor_line *auditor = &port->handle.report->auditor;
-	int ret = port->config.ring == 0 ? 0 : start_sources(port, dev->data->nb_rx_queues);
+	const struct tnic_config *config = &get_port(dev)->config;
+	int ret;
 
-	if (ret != 0)
-		return ret;
-	if (port->config.audits) {
-		atomic_store_explicit(
-			&auditor->n_queues, dev->data->nb_tx_queues, memory_order_relaxed);
-		atomic_store_explicit(&auditor->tsc_hz, rte_get_tsc_hz(), memory_order_relaxed);
-		atomic_store_explicit(&auditor->state, TNIC_SIDE_RUNNING, memory_order_relaxed);
-	}
-	if (port->config.sends)
-		start_stream(dev);
 	dev->data->dev_link = link_up;
-	set_queue_states(dev, RTE_ETH_QUEUE_STATE_STARTED);
-	for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++)
-		tnic_start_sink(&port->sinks[i]);
-	return tnic_start_device(&port->device, dev);
+	ret = tnic_start_queues(dev);
+	if (ret != 0) {
+		dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
+		return ret;
+	}
+	if (config->audits)
+		start_audit(dev);
+	if (config->sends)
+		start_stream(dev);
+	return 0;
 }
 
 static int
@@ -203,59 +179,14 @@ stop(struct rte_eth_dev *dev)
 	struct tnic_port *port = get_port(dev);
 	struct tnic_report *report = port->handle.report;
 
-	tnic_stop_device(&port->device);
-	for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++)
-		tnic_stop_sink(&port->sinks[i]);
+	tnic_stop_queues(dev);
 	if (port->config.sends)
 		atomic_store_explicit(
 			&report->stream.state, TNIC_SIDE_STOPPED, memory_order_relaxed);
 	if (port->config.audits)
 		atomic_store_explicit(
 			&report->auditor.state, TNIC_SIDE_STOPPED, memory_order_relaxed);
-	for (uint16_t i = 0; port->config.ring != 0 && i < dev->data->nb_rx_queues; i++)
-		(void)tnic_stop_source(&port->sources[i]);
 	dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
-	set_queue_states(dev, RTE_ETH_QUEUE_STATE_STOPPED);
-	return 0;
-}
-
-static int
-start_rx_queue(struct rte_eth_dev *dev, uint16_t queue_idx)
-{
-	int ret = tnic_start_source(&get_port(dev)->sources[queue_idx]);
-
-	if (ret == 0)
-		dev->data->rx_queue_state[queue_idx] = RTE_ETH_QUEUE_STATE_STARTED;
-	return ret;
-}
-
-static int
-stop_rx_queue(struct rte_eth_dev *dev, uint16_t queue_idx)
-{
-	int ret = tnic_stop_source(&get_port(dev)->sources[queue_idx]);
-
-	if (ret == 0)
-		dev->data->rx_queue_state[queue_idx] = RTE_ETH_QUEUE_STATE_STOPPED;
-	return ret;
-}
-
-static int
-start_tx_queue(struct rte_eth_dev *dev, uint16_t queue_idx)
-{
-	tnic_start_sink(&get_port(dev)->sinks[queue_idx]);
-	dev->data->tx_queue_state[queue_idx] = RTE_ETH_QUEUE_STATE_STARTED;
-	return 0;
-}
-
-static int
-stop_tx_queue(struct rte_eth_dev *dev, uint16_t queue_idx)
-{
-	struct tnic_port *port = get_port(dev);
-
-	pthread_mutex_lock(&port->device.lock);
-	tnic_stop_sink(&port->sinks[queue_idx]);
-	pthread_mutex_unlock(&port->device.lock);
-	dev->data->tx_queue_state[queue_idx] = RTE_ETH_QUEUE_STATE_STOPPED;
 	return 0;
 }
 
@@ -312,12 +243,12 @@ static const struct eth_dev_ops ops = {
 	.dev_close = close_port,
 	.rx_queue_setup = set_up_rx_queue,
 	.tx_queue_setup = set_up_tx_queue,
-	.rx_queue_start = start_rx_queue,
-	.rx_queue_stop = stop_rx_queue,
-	.tx_queue_start = start_tx_queue,
-	.tx_queue_stop = stop_tx_queue,
-	.rx_queue_release = release_queue,
-	.tx_queue_release = release_queue,
+	.rx_queue_start = tnic_start_rx_queue,
+	.rx_queue_stop = tnic_stop_rx_queue,
+	.tx_queue_start = tnic_start_tx_queue,
+	.tx_queue_stop = tnic_stop_tx_queue,
+	.rx_queue_release = tnic_release_queue,
+	.tx_queue_release = tnic_release_queue,
 	.link_update = update_link,
 	.promiscuous_enable = accept_filter,
 	.promiscuous_disable = accept_filter,
@@ -344,6 +275,27 @@ choose_mac(const struct tnic_config *config)
 	return mac;
 }
 
+/** Make an ethdev one that makes frames and audits. */
+static void
+make_own(struct rte_eth_dev *dev)
+{
+	struct tnic_port *port = get_port(dev);
+	const struct tnic_config *config = &port->config;
+
+	port->mac = choose_mac(config);
+	dev->data->mac_addrs = &port->mac;
+	dev->data->dev_link = link_up;
+	dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
+	dev->data->promiscuous = 1;
+	dev->data->all_multicast = 1;
+	dev->data->dev_flags |= RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
+	dev->dev_ops = &ops;
+	dev->rx_pkt_burst = config->sends ? tnic_receive_burst : tnic_receive_nothing;
+	dev->tx_pkt_burst = tnic_discard_burst;
+	if (config->audits)
+		dev->tx_pkt_burst = config->tx_ring != 0 ? tnic_post_burst : tnic_audit_burst;
+}
+
 /** Make the ethdev. @param handle, places  taken over on success */
 static int
 create_port(struct rte_vdev_device *device, const struct tnic_config *config,
@@ -351,6 +303,7 @@ create_port(struct rte_vdev_device *device, const struct tnic_config *config,
 {
 	struct rte_eth_dev *dev = rte_eth_vdev_allocate(device, sizeof(struct tnic_port));
 	struct tnic_port *port;
+	int ret = 0;
 
 	if (dev == NULL) {
 		TNIC_LOG(ERR, "%s: no ethdev or no memory for it; use fewer ports or more memory\n",
@@ -363,23 +316,18 @@ create_port(struct rte_vdev_device *device, const struct tnic_config *config,
 	port->places = places;
 	port->dma.maps_max = config->dma;
 	rte_spinlock_init(&port->dma.lock);
-	port->mac = choose_mac(config);
 	pthread_mutex_init(&port->device.lock, NULL);
-	dev->data->mac_addrs = &port->mac;
-	dev->data->dev_link = link_up;
-	dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
-	dev->data->promiscuous = 1;
-	dev->data->all_multicast = 1;
-	dev->data->dev_flags |= RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
 	if (config->flap_ms != 0)
 		dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC;
-	dev->dev_ops = &ops;
-	dev->rx_pkt_burst = config->sends ? tnic_receive_burst : tnic_receive_nothing;
-	dev->tx_pkt_burst = tnic_discard_burst;
-	if (config->audits)
-		dev->tx_pkt_burst = config->tx_ring != 0 ? tnic_post_burst : tnic_audit_burst;
-	rte_eth_dev_probing_finish(dev);
-	return 0;
+	if (config->lower[0] == '\0')
+		make_own(dev);
+	else
+		ret = tnic_open_lower(dev, &ops);
+	if (ret == 0)
+		rte_eth_dev_probing_finish(dev);
+	else
+		(void)rte_eth_dev_release_port(dev);
+	return ret;
 }
 
 static int
@@ -400,7 +348,7 @@ probe(struct rte_vdev_device *device)
 	if (device->device.numa_node == SOCKET_ID_ANY)
 		device->device.numa_node = (int)rte_socket_id();
 	ret = tnic_parse_args(rte_vdev_device_args(device), &config, &reason);
-	if (ret == 0)
+	if (ret == 0 && config.lower[0] == '\0')
 		ret = tnic_open_report(config.file, config.sends, config.audits, &handle, &reason);
 	if (ret != 0) {
 		TNIC_LOG(ERR, "%s: %s\n", name, reason.text);
@@ -427,8 +375,8 @@ remove_device(struct rte_vdev_device *device)
 	if (dev == NULL)
 		return 0; /* the application has closed the port */
 	if (dev->data->dev_started)
-		stop(dev);
-	close_port(dev);
+		dev->dev_ops->dev_stop(dev);
+	dev->dev_ops->dev_close(dev);
 	return rte_eth_dev_release_port(dev);
 }
 

@@ -15,6 +15,9 @@
  * queues up anew and starts it goes on with the same stream. A stream ends when the number of Rx
  * queues changes: flows would change their queues.
  *
+ * With lower= there is no stream: a source writes what another port receives, and a sink sends by
+ * it (tnic_lower.h). There is no report then, and what is said of them here isn't used.
+ *
  * The control thread touches sources and sinks only while the port is stopped. Statistics are read
  * from the report's file, by any thread.
  */
@@ -26,10 +29,12 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
+#include "drivers/common/wrapport/wrapport.h"
 #include "tnic_args.h"
 #include "tnic_audit.h"
 #include "tnic_device.h"
 #include "tnic_dma.h"
+#include "tnic_lower.h"
 #include "tnic_pace.h"
 #include "tnic_places.h"
 #include "tnic_report.h"
@@ -78,6 +83,7 @@ struct tnic_source {
 	const struct tnic_auditor_block *auditor;
 	struct rte_mempool *pool; /* of the application */
 	struct tnic_ring ring;
+	struct tnic_lower_queue lower;
 	struct tnic_dma *dma;      /* the port's */
 	struct tnic_place *places; /* NULL: not noted */
 	struct tnic_device *device;
@@ -106,6 +112,7 @@ struct tnic_source {
  */
 struct tnic_sink {
 	struct tnic_tx_ring ring;
+	struct tnic_lower_queue lower;
 	_Atomic bool stopped; /* the queue is, if it has a ring */
 	struct tnic_device *device;
 	struct tnic_report *report;
@@ -115,6 +122,7 @@ struct tnic_sink {
 } __rte_cache_aligned;
 
 struct tnic_port {
+	struct nmx_wrapport wrap; /* first; used with lower= */
 	struct tnic_config config;
 	struct tnic_report_handle handle;
 	struct tnic_place *places; /* NULL: there are none */
@@ -138,10 +146,6 @@ struct tnic_port {
 int tnic_set_up_source(
 	struct tnic_port *port, uint16_t queue_idx, uint16_t port_id, struct rte_mempool *pool);
 
-/** Start a queue, or stop it, as the ring's kind is. @return 0; -ENOMEM; -EBUSY it refuses */
-int tnic_start_source(struct tnic_source *source);
-int tnic_stop_source(struct tnic_source *source);
-
 /** Begin the port's stream with n sources. Context: control thread, port stopped. */
 void tnic_begin_sources(struct tnic_port *port, uint16_t n_queues);
 
@@ -161,6 +165,44 @@ uint16_t tnic_receive_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n);
 /** eth_rx_burst of a port that doesn't send. */
 uint16_t tnic_receive_nothing(void *queue, struct rte_mbuf **mbufs, uint16_t n);
 
+/* tnic_posted.c */
+
+/** Get a ring ready for a pool, if the port has rings. @return 0; -ENOMEM */
+int tnic_set_up_posted(struct tnic_source *source, struct rte_mempool *pool);
+
+/** Free what is posted, and forget the ring. */
+void tnic_release_posted(struct tnic_source *source);
+
+/** Start a queue, or stop it, as the ring's kind is. @return 0; -ENOMEM; -EBUSY it refuses */
+int tnic_start_source(struct tnic_source *source);
+int tnic_stop_source(struct tnic_source *source);
+
+/**
+ * Make mbufs of posted buffers what rte_pktmbuf_alloc_bulk() gives, but for where frames go.
+ *
+ * @param ret_segments, ret_spans  room for n; where the NIC is to write, sizes aren't set
+ * @return false: there aren't as many, or the NIC doesn't reach one
+ */
+bool tnic_take_posted(struct tnic_source *source, struct rte_mbuf **ret_segments,
+	struct tnic_span *ret_spans, uint32_t n);
+
+/** The NIC may write the rest of its buffers. */
+void tnic_spoil_rest(const struct tnic_source *source, const struct tnic_span *spans, uint32_t n);
+
+/* tnic_queues.c */
+
+/** Start all queues with the port, and stop them. @return 0; -ENOMEM; -errno */
+int tnic_start_queues(struct rte_eth_dev *dev);
+void tnic_stop_queues(struct rte_eth_dev *dev);
+
+/* The ethdev's operations of these names. Sources and sinks stay until the port is closed. */
+
+int tnic_start_rx_queue(struct rte_eth_dev *dev, uint16_t queue_idx);
+int tnic_stop_rx_queue(struct rte_eth_dev *dev, uint16_t queue_idx);
+int tnic_start_tx_queue(struct rte_eth_dev *dev, uint16_t queue_idx);
+int tnic_stop_tx_queue(struct rte_eth_dev *dev, uint16_t queue_idx);
+void tnic_release_queue(struct rte_eth_dev *dev, uint16_t queue_idx);
+
 /* tnic_sink.c */
 
 /** Get a sink ready. What it has counted is kept. @return 0; -ENOMEM. Context: as a source's. */
@@ -169,13 +211,16 @@ int tnic_set_up_sink(struct tnic_port *port, uint16_t queue_idx);
 /** Context: control thread, port stopped. */
 void tnic_release_sinks(struct tnic_port *port);
 
+/** Get its ring ready, if the port has Tx rings. @return 0; -ENOMEM */
+int tnic_set_up_tx_ring(struct tnic_sink *sink, const struct tnic_config *config);
+
 /** eth_tx_burst: audit and free n frames. Context: the queue's data thread. */
 uint16_t tnic_audit_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n);
 
 /** The same with a ring: post n frames, or fewer. Context: the queue's data thread. */
 uint16_t tnic_post_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n);
 
-/** Audit what a ring has had for a while. Context: any thread with the device's lock. */
+/** Audit, or send, what a ring has had for a while. Context: any thread with the device's lock. */
 void tnic_send_posted(struct tnic_sink *sink);
 
 /**

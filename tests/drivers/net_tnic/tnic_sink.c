@@ -25,11 +25,17 @@ tnic_set_up_sink(struct tnic_port *port, uint16_t queue_idx)
 	if (port->config.audits && sink->audit.flows == NULL)
 		ret = tnic_init_audit(&sink->audit, queue_idx, &macs);
 	sink->audit.times = &sink->report->times[queue_idx];
+	return ret == 0 ? tnic_set_up_tx_ring(sink, config) : ret;
+}
+
+int
+tnic_set_up_tx_ring(struct tnic_sink *sink, const struct tnic_config *config)
+{
 	/* What it keeps until the port is closed outlives a new set-up. */
-	if (ret == 0 && config->tx_ring != 0 && sink->ring.slots == NULL)
-		ret = tnic_init_tx_ring(
-			&sink->ring, config->tx_ring, config->tx_shuffled, config->tx_keep);
-	return ret;
+	if (config->tx_ring == 0 || sink->ring.slots != NULL)
+		return 0;
+	return tnic_init_tx_ring(
+		&sink->ring, config->tx_ring, config->tx_shuffled, config->tx_keep);
 }
 
 void
@@ -109,7 +115,7 @@ tnic_post_burst(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 
 /** Audit what may be read. */
 static void
-read_posted(struct tnic_sink *sink)
+audit_posted(struct tnic_sink *sink)
 {
 	struct tnic_span spans[TNIC_MAX_CHAIN];
 	uint32_t n = tnic_get_posted(&sink->ring, spans);
@@ -124,12 +130,21 @@ read_posted(struct tnic_sink *sink)
 	end_frames(sink);
 }
 
+static void
+read_posted(struct tnic_sink *sink, bool is_last)
+{
+	if (sink->lower.pool != NULL)
+		tnic_read_to_lower(sink, is_last);
+	else
+		audit_posted(sink);
+}
+
 void
 tnic_send_posted(struct tnic_sink *sink)
 {
 	if (sink->ring.n == 0)
 		return;
-	read_posted(sink);
+	read_posted(sink, false);
 	tnic_look_at_tx(&sink->ring);
 }
 
@@ -146,7 +161,7 @@ tnic_stop_sink(struct tnic_sink *sink)
 	if (sink->ring.n == 0)
 		return;
 	tnic_look_at_tx(&sink->ring);
-	read_posted(sink);
+	read_posted(sink, true);
 	tnic_stop_tx_ring(&sink->ring);
 }
 

@@ -20,7 +20,6 @@ tnic_set_up_source(
 {
 	struct tnic_source *source = &port->sources[queue_idx];
 	struct tnic_report *report = port->handle.report;
-	int ret;
 
 	if (source->next_seqs == NULL) {
 		source->next_seqs = calloc(port->config.n_flows, sizeof(*source->next_seqs));
@@ -39,50 +38,7 @@ tnic_set_up_source(
 	source->room = rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM;
 	source->queue_idx = queue_idx;
 	source->port_id = port_id;
-	if (port->config.ring == 0)
-		return 0;
-	tnic_empty_ring(&source->ring);
-	ret = tnic_init_ring(
-		&source->ring, pool, port->config.ring, port->config.round, port->config.rounds_up);
-	source->ring.faults = (struct tnic_rx_faults){
-		.alloc_fail = port->config.alloc_fail,
-		.shuffled = port->config.rx_shuffled,
-		.random.state = tnic_mix(port->config.seed + queue_idx),
-	};
-	return ret;
-}
-
-int
-tnic_start_source(struct tnic_source *source)
-{
-	int ret;
-
-	rte_spinlock_lock(&source->dma->lock);
-	ret = tnic_fill_ring(&source->ring);
-	rte_spinlock_unlock(&source->dma->lock);
-	if (ret == 0)
-		atomic_store(&source->stopped, false);
-	return ret;
-}
-
-int
-tnic_stop_source(struct tnic_source *source)
-{
-	enum tnic_ring_stop how = source->config->stop;
-
-	if (how == TNIC_STOP_REFUSES_LATER)
-		how = source->n_stops == 0 ? TNIC_STOP_RETURNS : TNIC_STOP_REFUSES;
-	if (how == TNIC_STOP_LIES_LATER)
-		how = source->n_stops == 0 ? TNIC_STOP_RETURNS : TNIC_STOP_LIES;
-	source->n_stops++;
-	if (how == TNIC_STOP_REFUSES)
-		return -EBUSY;
-	atomic_store(&source->stopped, true);
-	rte_spinlock_lock(&source->dma->lock);
-	if (how == TNIC_STOP_RETURNS)
-		tnic_empty_ring(&source->ring);
-	rte_spinlock_unlock(&source->dma->lock);
-	return 0;
+	return tnic_set_up_posted(source, pool);
 }
 
 /** Flows of queue q: q, q + n_queues, ... below n_flows. */
@@ -149,8 +105,7 @@ void
 tnic_release_sources(struct tnic_port *port)
 {
 	for (unsigned int i = 0; i < TNIC_MAX_QUEUES; i++) {
-		tnic_empty_ring(&port->sources[i].ring);
-		tnic_fini_ring(&port->sources[i].ring);
+		tnic_release_posted(&port->sources[i]);
 		free(port->sources[i].next_seqs);
 		port->sources[i].next_seqs = NULL;
 	}
@@ -213,58 +168,6 @@ chain_mbufs(struct rte_mbuf **segments, const struct tnic_shape *shape, uint16_t
 	segments[0]->packet_type = RTE_PTYPE_L2_ETHER;
 }
 
-/** Take posted buffers that the NIC reaches; without an IOMMU it's no question. */
-static bool
-take_reachable(struct tnic_source *source, struct tnic_slot *slots, uint32_t n)
-{
-	struct tnic_dma *dma = source->dma;
-	bool taken, reached = true;
-
-	if (dma->maps_max == 0)
-		return tnic_take_slots(&source->ring, slots, n);
-	rte_spinlock_lock(&dma->lock);
-	taken = tnic_take_slots(&source->ring, slots, n);
-	for (uint32_t i = 0; taken && i < n; i++)
-		reached &= tnic_reaches(dma, slots[i].address, source->ring.buffer_bytes);
-	if (!reached && dma->n_faults++ == 0)
-		TNIC_LOG(ERR, "a posted buffer isn't mapped for the device: nothing is written\n");
-	rte_spinlock_unlock(&dma->lock);
-	if (reached)
-		return taken;
-	for (uint32_t i = 0; i < n; i++)
-		rte_mbuf_raw_free(slots[i].mbuf);
-	return false;
-}
-
-/** Make mbufs of posted buffers what rte_pktmbuf_alloc_bulk() gives, but for where frames go. */
-static bool
-take_posted(
-	struct tnic_source *source, struct rte_mbuf **segments, struct tnic_span *spans, uint32_t n)
-{
-	struct tnic_slot slots[TNIC_MAX_SEGMENTS];
-
-	if (!take_reachable(source, slots, n))
-		return false;
-	for (uint32_t i = 0; i < n; i++) {
-		segments[i] = slots[i].mbuf;
-		rte_mbuf_refcnt_set(segments[i], 1);
-		segments[i]->nb_segs = 1;
-		segments[i]->data_off = RTE_PKTMBUF_HEADROOM;
-		segments[i]->ol_flags = 0;
-		spans[i].data = slots[i].address;
-	}
-	return true;
-}
-
-/** The NIC may write the rest of its buffers. */
-static void
-spoil_rest(const struct tnic_source *source, const struct tnic_span *spans, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		memset(spans[i].data + spans[i].size, 0xEE,
-			source->ring.buffer_bytes - spans[i].size);
-}
-
 /** Make one frame. @return NULL if the pool hasn't enough mbufs */
 static struct rte_mbuf *
 make_frame(struct tnic_source *source)
@@ -279,7 +182,7 @@ make_frame(struct tnic_source *source)
 
 	tnic_draw_shape(&source->random, source->config->sizes, source->config->segments,
 		posted ? source->ring.buffer_bytes : source->room, &shape);
-	if (posted ? !take_posted(source, segments, spans, shape.n_segments)
+	if (posted ? !tnic_take_posted(source, segments, spans, shape.n_segments)
 		   : rte_pktmbuf_alloc_bulk(source->pool, segments, shape.n_segments) != 0)
 		return NULL;
 	chain_mbufs(segments, &shape, source->port_id, spans, posted);
@@ -291,7 +194,7 @@ make_frame(struct tnic_source *source)
 	if (source->places != NULL)
 		tnic_note_place(source->places, identity.flow, identity.seq, spans[0].data);
 	if (posted && source->config->spoils)
-		spoil_rest(source, spans, shape.n_segments);
+		tnic_spoil_rest(source, spans, shape.n_segments);
 	return segments[0];
 }
 

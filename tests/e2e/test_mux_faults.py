@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+nicmuxd with queues that are guests' own, over NICs with faults, while one of the guests ends.
+
+The NIC's frames all have one destination. Queue 1 is that guest's, as is what the switch brings it
+from queue 0; queue 2 is another guest's all the same, which isn't verified: so both are under load,
+and what the second one sends back is dropped as spoofed.
+"""
+
+import pytest
+
+from test_mux_mapping import owner, start_guest, start_mux
+from test_nic_faults import ALL, FAULTS
+from testpmd import wait_until
+
+FRAMES = 9000
+RATE = 3000
+TIMEOUT_S = 30
+RING = 128
+LOAD = RING + 100  # frames; those of one ring are copied, as it was filled before
+
+NICS = {
+    **FAULTS,
+    "all": ALL,
+    "stop-refused": {"stop": "refuses"},
+    "stop-that-lies": {"stop": "lies"},
+    # The next guest waits until what the first one lent is given up.
+    "stop-refused-later": {"stop": "refuses-later", "frames": 3 * FRAMES},
+    "stop-that-lies-later": {"stop": "lies-later", "frames": 3 * FRAMES},
+    # All that is ever sent is kept: as many frames as there are slots.
+    "tx-kept-until-stop": {"tx_ring": 4096, "tx_keep": "until-stop", "frames": 6000},
+    "tx-kept-until-close": {"tx_ring": 4096, "tx_keep": "until-close", "frames": 6000},
+}
+KNOWN_TO_KEEP = ("stop-refused", "stop-that-lies")
+# The first one still gives buffers back with frames.
+FOUND_OUT = {"stop-refused-later": "can't be stopped and started",
+             "stop-that-lies-later": "keeps those of another guest"}
+
+
+def load_guest(rig, mux, name):
+    """One that is under load."""
+    guest = rig.light_guest(name)
+    guest.ask("start")
+    guest.ask("reflect")
+    before = mux.guest(name)["to_guest_frames"]
+    wait_until(lambda: mux.guest(name)["to_guest_frames"] > before + LOAD, "frames")
+    return guest
+
+
+def end_guest(mux, guest, how):
+    if how == "stopped":
+        guest.ask("pause")
+        guest.ask("stop")
+        assert guest.ask("count")[2] == "0"  # errors
+    elif how == "removed":
+        # Its queue is the next one's, who isn't there.
+        mux.set_guests([owner(0, 1), owner(2, 2, verify=False)])
+        mux.hang_up()
+    guest.kill()
+
+
+def count_lost(report):
+    """Of the queues whose frames come back."""
+    return report.queues[0].sent + report.queues[1].sent - report.received
+
+
+@pytest.mark.parametrize("fault", NICS)
+def test_a_guest_ends_and_the_other_ones_stream_goes_on_over_a_nic_with(rig, fault):
+    nic = {"ring": RING, "frames": FRAMES, **NICS[fault]}
+    mux = start_mux(rig, [owner(0, 1), owner(1, 2, verify=False)], queues=3, rate=RATE, flows=6,
+                    **nic)
+    start_guest(rig, mux, "g0", args=["--no-flush-rx"])
+    drops = mux.drops("g0")  # of the time before it was there
+    for how in ("killed", "stopped", "removed"):
+        before = mux.guest("g1")["to_guest_mapped"]
+        guest = load_guest(rig, mux, "g1")
+        if how == "killed" or fault not in FOUND_OUT:
+            mapped = mux.guest("g1")["to_guest_mapped"] > before
+            assert mapped == (fault not in KNOWN_TO_KEEP)
+        end_guest(mux, guest, how)
+        rig.forget(guest)
+    wait_until(lambda: rig.report().ended, "all frames to be sent", TIMEOUT_S)
+    wait_until(lambda: count_lost(rig.report()) <= sum(drops.values()), "all frames to come back")
+    report = rig.report()
+    assert report.changed == report.foreign == report.doubled == report.malformed == 0
+    assert report.reordered == 0
+    if "alloc_fail" in nic:
+        assert report.no_mbuf > 0
+    assert mux.drops("g0") == drops
+    said = [sentence in mux.program.text() for sentence in FOUND_OUT.values()]
+    assert said == [fault == name for name in FOUND_OUT]
+    assert mux.end() == 0
