@@ -67,16 +67,16 @@ give_frames(struct nmx_to_guest *queue, uint16_t bytes)
 	if (ring != NULL) {
 		uint16_t fault;
 
-		nmx_ring_claim_slots(&ring->slots, BURST_MAX);
-		fault = nmx_ring_fetch_posted(&ring->slots, BURST_MAX);
+		nmx_ring_claim_slots(&ring->half.vdpdk, BURST_MAX);
+		fault = nmx_ring_fetch_posted(&ring->half.vdpdk, BURST_MAX);
 
-		if (nmx_ring_count_taken(&ring->slots.window) == BURST_MAX)
+		if (nmx_ring_count_taken(&ring->half.window) == BURST_MAX)
 			n = BURST_MAX;
 		for (uint32_t i = n; i-- > 0;)
-			nmx_ring_complete_slot_w0(&ring->slots, i, 0,
-				VDPDK_W1(bytes, nmx_ring_get_taken(&ring->slots.window, i)->id, 0,
+			nmx_ring_complete_slot_w0(&ring->half.vdpdk, i, 0,
+				VDPDK_W1(bytes, nmx_ring_get_taken(&ring->half.window, i)->id, 0,
 					0));
-		nmx_ring_advance_comp(&ring->slots.window, n);
+		nmx_ring_advance_comp(&ring->half.window, n);
 		if (n > 0 && nmx_ring_take_event(&ring->bell))
 			nmx_guestport_signal_vector(queue->port, VDPDK_VECTOR_RX(queue->index));
 		if (fault != VDPDK_FAULT_NONE)
@@ -98,12 +98,12 @@ take_frames(struct nmx_from_guest *queue)
 	if (ring != NULL) {
 		uint16_t fault;
 
-		nmx_ring_claim_slots(&ring->slots, BURST_MAX);
-		fault = nmx_ring_fetch_frames(&ring->slots, BURST_MAX);
+		nmx_ring_claim_slots(&ring->half.vdpdk, BURST_MAX);
+		fault = nmx_ring_fetch_frames(&ring->half.vdpdk, BURST_MAX);
 
-		if (nmx_ring_count_taken(&ring->slots.window) >= BURST_MAX) {
-			n = nmx_ring_count_taken(&ring->slots.window);
-			nmx_ring_answer_taken(&ring->slots, VDPDK_TX_DONE, 0);
+		if (nmx_ring_count_taken(&ring->half.window) >= BURST_MAX) {
+			n = nmx_ring_count_taken(&ring->half.window);
+			nmx_ring_answer_taken(&ring->half.vdpdk, VDPDK_TX_DONE, 0);
 		}
 		if (fault != VDPDK_FAULT_NONE)
 			nmx_guestport_set_fault(queue->port, ring, &queue->active, fault);

@@ -35,8 +35,8 @@
 #include "lib/ring/window.h"
 
 struct nmx_ring_host {
+	struct nmx_ring_window window; /* first, as in every kind of ring */
 	NMX_SHARED struct vdpdk_slot_words *slots;
-	struct nmx_ring_window window;
 };
 
 /**

@@ -59,8 +59,8 @@ struct nmx_split_parts {
 };
 
 struct nmx_split_host {
+	struct nmx_ring_window window; /* first, as in every kind of ring */
 	struct nmx_split_parts parts;
-	struct nmx_ring_window window;
 	uint32_t avail_seq; /* avail->idx as read last, free-running */
 };
 

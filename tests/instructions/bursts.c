@@ -83,12 +83,13 @@ nmx_mem_find_region(const struct nmx_mem_view *view, uint64_t address)
 	return &everything.region;
 }
 
-void
-nmx_guestport_signal_vector(struct nmx_guestport *port, uint16_t vector)
+bool
+nmx_guestport_ring_bell(struct nmx_guestport *port, struct guest_bell *bell)
 {
 	(void)port;
-	(void)vector;
+	(void)bell;
 	strayed = true;
+	return true;
 }
 
 void
@@ -235,7 +236,7 @@ make_host_end(const struct vdpdk_queue *queue)
 	if (ring == NULL)
 		return NULL;
 	memset(ring, 0, bytes);
-	nmx_ring_init_host(&ring->slots, queue->ring.header, ring->taken, SLOTS);
+	nmx_ring_init_host(&ring->half.vdpdk, queue->ring.header, ring->taken, SLOTS);
 	ring->bell.word = &queue->ring.header->driver.event_seq;
 	return ring;
 }

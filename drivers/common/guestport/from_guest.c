@@ -62,14 +62,13 @@ gather_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *he
 {
 	struct rte_mbuf *last = head;
 
-	for (uint32_t i = 0; i < frame->n_slots; i++) {
-		const struct nmx_ring_slot *slot = nmx_ring_get_taken(
-			&burst->ring->slots.window, frame->ahead + i);
+	for (uint32_t i = 0; i < frame->n_segments; i++) {
 		NMX_SHARED uint8_t *from;
+		uint32_t bytes;
 
-		if (!translate(burst, slot, &from))
+		if (!find_segment(burst, frame, i, &from, &bytes))
 			return WAITS;
-		if (!append_segment(burst->queue->pool, head, &last, from, slot->length)) {
+		if (!append_segment(burst->queue->pool, head, &last, from, bytes)) {
 			burst->no_mbuf++;
 			/* What is behind it is judged once this one has passed. */
 			burst->fault = VDPDK_FAULT_NONE;
@@ -83,14 +82,16 @@ gather_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *he
 /* --- Chunks --- */
 
 /** Copy a planned frame into its mbuf. */
-static inline enum fate
-copy_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *mbuf)
+static inline __rte_always_inline enum fate
+copy_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *mbuf,
+	const enum ring_kind kind)
 {
 	const struct nmx_from_guest *queue = burst->queue;
 
-	if (unlikely(frame->n_slots > 1 || frame->bytes > queue->room)) {
+	if (unlikely(frame->n_segments > 1 || frame->bytes > queue->room ||
+		     !check_header(burst, frame, kind))) {
 		nmx_dpdk_fill_mbuf(mbuf, queue->rearm, 0);
-		return gather_frame(burst, frame, mbuf);
+		return burst->fault != VDPDK_FAULT_NONE ? WAITS : gather_frame(burst, frame, mbuf);
 	}
 	nmx_dpdk_fill_mbuf(mbuf, queue->rearm, (uint16_t)frame->bytes);
 	rte_memcpy(
@@ -99,13 +100,14 @@ copy_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *mbuf
 }
 
 /** Copy what was planned. Stops at a frame that waits, and takes it and the rest back. */
-static inline uint16_t
-copy_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
+static inline __rte_always_inline uint16_t
+copy_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs,
+	const enum ring_kind kind)
 {
 	for (uint16_t i = 0; i < chunk->n; i++) {
 		const struct frame *frame = &chunk->frames[i];
 
-		if (unlikely(copy_frame(burst, frame, mbufs[i]) != RECEIVED)) {
+		if (unlikely(copy_frame(burst, frame, mbufs[i], kind) != RECEIVED)) {
 			chunk->n_slots = frame->ahead;
 			chunk->n_drops = frame->drops_before;
 			/* Raw ones behind it have never been filled in. */
@@ -120,17 +122,17 @@ copy_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
 }
 
 /** One chunk. @return frames in mbufs; *ret_more: there may be further ones */
-static uint16_t
-receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *ret_more)
+static inline __rte_always_inline uint16_t
+receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *ret_more,
+	const enum ring_kind kind)
 {
-	struct nmx_ring_host *slots = &burst->ring->slots;
 	struct chunk chunk;
 	uint16_t got = 0;
 
 	*ret_more = false;
-	nmx_ring_claim_slots(slots, n);
-	burst->fault = nmx_ring_fetch_frames(slots, n);
-	plan_chunk(burst, &chunk, n);
+	claim_answers(burst->ring, n, kind);
+	burst->fault = fetch_frames(burst->ring, n, kind);
+	plan_chunk(burst, &chunk, n, kind);
 	if (chunk.n_slots == 0)
 		return 0;
 	if (chunk.n > 0) {
@@ -140,17 +142,17 @@ receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *re
 			burst->fault = VDPDK_FAULT_NONE; /* judged anew, behind these */
 			return 0;
 		}
-		got = copy_chunk(burst, &chunk, mbufs);
+		got = copy_chunk(burst, &chunk, mbufs, kind);
 	}
-	answer_slots(slots, chunk.n_slots);
+	answer_read(burst->ring, chunk.n_slots, kind);
 	burst->drops[NMX_FROM_GUEST_TOO_LONG] += chunk.n_drops;
 	burst->frames += got;
 	*ret_more = got == n;
 	return got;
 }
 
-static uint16_t
-receive_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
+static inline __rte_always_inline uint16_t
+receive_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const enum ring_kind kind)
 {
 	const struct nmx_from_guest *queue = burst->queue;
 	uint16_t done = 0;
@@ -160,9 +162,23 @@ receive_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 	if (!queue->scatter)
 		burst->bytes_max = RTE_MIN(burst->bytes_max, queue->room);
 	while (done < n && more && burst->fault == VDPDK_FAULT_NONE)
-		done += receive_chunk(burst, mbufs + done, RTE_MIN(n - done, BURST_MAX), &more);
-	end_burst(burst);
+		done += receive_chunk(
+			burst, mbufs + done, RTE_MIN(n - done, BURST_MAX), &more, kind);
+	end_burst(burst, kind);
 	return done;
+}
+
+static inline uint16_t
+receive_by_kind(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
+{
+	switch (burst->ring->kind) {
+	case RING_VDPDK:
+		return receive_burst(burst, mbufs, n, RING_VDPDK);
+	case RING_SPLIT:
+		return receive_burst(burst, mbufs, n, RING_SPLIT);
+	default:
+		return receive_burst(burst, mbufs, n, RING_SPLIT_LEGACY);
+	}
 }
 
 uint16_t
@@ -172,7 +188,7 @@ nmx_guestport_receive(struct nmx_from_guest *queue, struct rte_mbuf **mbufs, uin
 
 	nmx_base_enter_bracket(&queue->bracket);
 	burst.ring = atomic_load_explicit(&queue->active, memory_order_acquire);
-	n = likely(burst.ring != NULL) ? receive_burst(&burst, mbufs, n) : 0;
+	n = likely(burst.ring != NULL) ? receive_by_kind(&burst, mbufs, n) : 0;
 	nmx_base_leave_bracket(&queue->bracket);
 	return n;
 }
@@ -185,8 +201,27 @@ has_work(const struct guest_ring *ring)
 {
 	struct nmx_ring_slot slot;
 
-	return nmx_ring_count_taken(&ring->slots.window) > 0 ||
-	       nmx_ring_load_slot(&ring->slots, &slot);
+	return nmx_ring_count_taken(&ring->half.window) > 0 ||
+	       (ring->kind == RING_VDPDK ? nmx_ring_load_slot(&ring->half.vdpdk, &slot)
+					 : nmx_ring_has_avail(&ring->half.split));
+}
+
+static void
+arm_ring(struct guest_ring *ring)
+{
+	if (ring->kind == RING_VDPDK)
+		nmx_ring_arm_event(&ring->arm);
+	else
+		nmx_ring_arm_kick(&ring->half.split, ring->event_idx);
+}
+
+static void
+disarm_ring(struct guest_ring *ring)
+{
+	if (ring->kind == RING_VDPDK)
+		nmx_ring_disarm_event(&ring->arm);
+	else
+		nmx_ring_disarm_kick(&ring->half.split, ring->event_idx);
 }
 
 void
@@ -201,7 +236,7 @@ nmx_guestport_arm(struct nmx_from_guest *queue)
 	nmx_base_enter_bracket(&queue->bracket);
 	ring = atomic_load_explicit(&queue->active, memory_order_acquire);
 	if (ring != NULL) {
-		nmx_ring_arm_event(&ring->arm);
+		arm_ring(ring);
 		if (has_work(ring))
 			nmx_guestport_send_signal(queue->doorbell);
 	}
@@ -217,7 +252,7 @@ nmx_guestport_disarm(struct nmx_from_guest *queue)
 	nmx_base_enter_bracket(&queue->bracket);
 	ring = atomic_load_explicit(&queue->active, memory_order_acquire);
 	if (ring != NULL)
-		nmx_ring_disarm_event(&ring->arm);
+		disarm_ring(ring);
 	nmx_base_leave_bracket(&queue->bracket);
 }
 

@@ -21,15 +21,17 @@
 #ifndef NMX_GUESTPORT_FROM_GUEST_H
 #define NMX_GUESTPORT_FROM_GUEST_H
 
-#include "port.h"
+#include "kinds.h"
 
 /** A frame of a chunk: its slots, counted from `comp`. */
 struct frame {
 	NMX_SHARED uint8_t *first; /* its first segment */
 	uint32_t ahead;            /* its first slot */
 	uint32_t n_slots;
+	uint32_t n_segments; /* as many as slots, unless it is a chain of virtio's */
 	uint32_t bytes;
-	uint16_t drops_before; /* of the same chunk */
+	const struct nmx_split_chain *chain; /* NULL: none */
+	uint16_t drops_before;               /* of the same chunk */
 };
 
 /** A burst under way. */
@@ -44,32 +46,69 @@ struct burst {
 	uint16_t fault;
 };
 
-/** Find a segment; false: the burst has a fault. */
+/** Find memory of the guest's; false: the burst has a fault. */
 static inline bool
-translate(struct burst *burst, const struct nmx_ring_slot *slot, NMX_SHARED uint8_t **ret)
+translate(struct burst *burst, uint64_t address, uint32_t bytes, NMX_SHARED uint8_t **ret)
 {
 	if (likely(nmx_mem_translate_fresh(burst->ring->mem, &burst->view, &burst->ring->cache,
-			   slot->address, slot->length, NMX_MEM_READ, ret) == 0))
+			   address, bytes, NMX_MEM_READ, ret) == 0))
 		return true;
 	burst->fault = VDPDK_FAULT_ADDRESS;
-	burst->ring->untranslated = (struct nmx_range){ slot->address, slot->length };
+	burst->ring->untranslated = (struct nmx_range){ address, bytes };
 	return false;
 }
 
-/** Look at the frame whose first slot is `ahead` of `comp`; all its slots are taken. */
-static inline void
-measure_frame(const struct nmx_ring_host *slots, uint32_t ahead, struct frame *ret)
+/** A frame's segment by its number. @return false: the burst has a fault */
+static inline bool
+find_segment(struct burst *burst, const struct frame *frame, uint32_t i, NMX_SHARED uint8_t **ret,
+	uint32_t *ret_bytes)
 {
-	const struct nmx_ring_slot *slot = nmx_ring_get_taken(&slots->window, ahead);
+	const struct nmx_ring_slot *slot;
+
+	if (frame->chain != NULL) {
+		*ret_bytes = frame->chain->extents[i].length;
+		return translate(burst, frame->chain->extents[i].address, *ret_bytes, ret);
+	}
+	slot = nmx_ring_get_taken(&burst->ring->half.window, frame->ahead + i);
+	*ret_bytes = slot->length;
+	return translate(burst, slot->address, *ret_bytes, ret);
+}
+
+/** Look at the frame whose first slot is `ahead` of `comp`; all its slots are taken. */
+static inline __rte_always_inline void
+measure_frame(const struct nmx_ring_window *window, uint32_t ahead, struct frame *ret,
+	const enum ring_kind kind)
+{
+	const struct nmx_ring_slot *slot = nmx_ring_get_taken(window, ahead);
 	uint32_t n_slots = 1, bytes = slot->length;
 
-	while (unlikely(slot->flags & VDPDK_FLAG_NEXT)) {
-		slot = nmx_ring_get_taken(&slots->window, ahead + n_slots++);
+	while (kind == RING_VDPDK && unlikely(slot->flags & VDPDK_FLAG_NEXT)) {
+		slot = nmx_ring_get_taken(window, ahead + n_slots++);
 		bytes += slot->length;
 	}
 	ret->ahead = ahead;
-	ret->n_slots = n_slots;
+	ret->n_slots = ret->n_segments = n_slots;
 	ret->bytes = bytes;
+	ret->chain = NULL;
+}
+
+/** The same of a chain. @return false: the burst has a fault */
+static inline bool
+measure_chain(struct burst *burst, const struct nmx_ring_slot *slot, struct frame *frame,
+	struct nmx_split_chain *chain, const enum ring_kind kind)
+{
+	const uint32_t header_bytes = get_header_bytes(kind);
+	NMX_SHARED uint8_t *header;
+
+	burst->fault = walk_chain(burst->ring, &burst->view, slot, false, kind, chain);
+	if (burst->fault != VDPDK_FAULT_NONE ||
+		!translate(burst, chain->header, header_bytes, &header))
+		return false;
+	burst->fault = nmx_ring_load_net_header(header + header_bytes, header_bytes);
+	frame->chain = chain;
+	frame->n_segments = chain->n;
+	frame->bytes = (uint32_t)chain->bytes;
+	return burst->fault == VDPDK_FAULT_NONE;
 }
 
 /** What becomes of a frame. */
@@ -91,30 +130,40 @@ judge_frame(struct burst *burst, const struct frame *frame)
 	return likely(frame->bytes <= burst->bytes_max) ? RECEIVED : DROPPED;
 }
 
-/** Find and prefetch a frame. */
-static inline enum fate
-plan_frame(struct burst *burst, const struct nmx_ring_slot *first, struct frame *frame)
+/**
+ * Find and prefetch a frame. The net header of one that is in one piece is looked at when the frame
+ * is: it shares a line with it.
+ */
+static inline __rte_always_inline enum fate
+plan_frame(struct burst *burst, const struct nmx_ring_slot *first, struct frame *frame,
+	const enum ring_kind kind)
 {
+	const uint32_t header_bytes = get_header_bytes(kind);
 	enum fate fate = judge_frame(burst, frame);
 
 	if (unlikely(fate != RECEIVED))
 		return fate;
-	if (unlikely(!translate(burst, first, &frame->first)))
+	if (kind != RING_VDPDK && unlikely(frame->chain != NULL)) {
+		uint32_t bytes;
+
+		return find_segment(burst, frame, 0, &frame->first, &bytes) ? RECEIVED : WAITS;
+	}
+	if (unlikely(!translate(burst, first->address - header_bytes, first->length + header_bytes,
+		    &frame->first)))
 		return WAITS;
 	__builtin_prefetch(NMX_SHARED_PLAIN(void, frame->first));
+	frame->first += header_bytes;
 	return RECEIVED;
 }
 
-/** Answer n slots, last first. */
-static inline void
-answer_slots(struct nmx_ring_host *ring, uint32_t n)
+/** Judge the net header in front of a frame in one piece; false: the burst has a fault. */
+static inline __rte_always_inline bool
+check_header(struct burst *burst, const struct frame *frame, const enum ring_kind kind)
 {
-	struct nmx_ring_host slots = *ring;
-
-	for (uint32_t i = n; i-- > 0;)
-		nmx_ring_complete_slot(&slots, i,
-			VDPDK_W1(VDPDK_TX_DONE, nmx_ring_get_taken(&slots.window, i)->id, 0, 0));
-	nmx_ring_advance_comp(&ring->window, n);
+	if (kind == RING_VDPDK || frame->chain != NULL)
+		return true;
+	burst->fault = nmx_ring_load_net_header(frame->first, get_header_bytes(kind));
+	return burst->fault == VDPDK_FAULT_NONE;
 }
 
 /** Context: bracket entered; queue and ring set, all else zero. */
@@ -126,12 +175,18 @@ begin_burst(struct burst *burst)
 		&burst->queue->port->from_guest_bytes_max, memory_order_relaxed);
 }
 
-/** Count what was done; a fault stops the queue. Context: the bracket is still open. */
-static inline void
-end_burst(const struct burst *burst)
+/**
+ * Count what was done, signal; a fault stops the queue. Context: the bracket is still open.
+ *
+ * A vDPDK guest looks for what was read when it needs the room, and isn't signalled.
+ */
+static inline __rte_always_inline void
+end_burst(const struct burst *burst, const enum ring_kind kind)
 {
 	struct nmx_from_guest *queue = burst->queue;
 
+	if (kind != RING_VDPDK && take_event(burst->ring, kind))
+		(void)nmx_guestport_ring_bell(queue->port, &queue->bell);
 	if (unlikely(burst->fault != VDPDK_FAULT_NONE))
 		nmx_guestport_set_fault(queue->port, burst->ring, &queue->active, burst->fault);
 	queue->counters.frames += burst->frames;
@@ -141,28 +196,39 @@ end_burst(const struct burst *burst)
 		queue->counters.drops[i] += burst->drops[i];
 }
 
+/** Chains in a chunk. */
+#define CHAINS_MAX 8
+
 /** What a chunk comes to. */
 struct chunk {
 	uint16_t n; /* frames planned, in order */
 	uint16_t n_drops;
 	uint32_t n_slots; /* of frames that are done with: planned or dropped */
 	struct frame frames[BURST_MAX];
+	uint16_t n_chains;
+	struct nmx_split_chain chains[CHAINS_MAX];
 };
 
 /** Look at up to n taken frames; stops at one that waits. */
-static inline void
-plan_chunk(struct burst *burst, struct chunk *chunk, uint16_t n)
+static inline __rte_always_inline void
+plan_chunk(struct burst *burst, struct chunk *chunk, uint16_t n, const enum ring_kind kind)
 {
-	const struct nmx_ring_host slots = burst->ring->slots;
-	uint32_t taken = nmx_ring_count_taken(&slots.window), ahead = 0;
+	const struct nmx_ring_window window = burst->ring->half.window;
+	uint32_t taken = nmx_ring_count_taken(&window), ahead = 0;
 
-	chunk->n = chunk->n_drops = 0;
+	chunk->n = chunk->n_drops = chunk->n_chains = 0;
 	while (chunk->n + chunk->n_drops < n && ahead < taken) {
+		const struct nmx_ring_slot *slot = nmx_ring_get_taken(&window, ahead);
 		struct frame *frame = &chunk->frames[chunk->n];
 		enum fate fate;
 
-		measure_frame(&slots, ahead, frame);
-		fate = plan_frame(burst, nmx_ring_get_taken(&slots.window, ahead), frame);
+		measure_frame(&window, ahead, frame, kind);
+		if (is_chain(slot, kind) &&
+			(chunk->n_chains == CHAINS_MAX ||
+				!measure_chain(burst, slot, frame,
+					&chunk->chains[chunk->n_chains++], kind)))
+			break;
+		fate = plan_frame(burst, slot, frame, kind);
 		if (unlikely(fate == WAITS))
 			break;
 		frame->drops_before = chunk->n_drops;

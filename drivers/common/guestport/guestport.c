@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -44,27 +45,6 @@ nmx_guestport_may_log(struct nmx_guestport *port)
 	return nmx_base_take_rate(&port->log_lines, nmx_base_read_clock_ns());
 }
 
-static void
-init_grant(const struct nmx_guestport_config *config, struct nmx_vdev_grant *grant)
-{
-	*grant = (struct nmx_vdev_grant){
-		.vendor_id = VDPDK_PCI_VENDOR_ID,
-		.device_id = VDPDK_PCI_DEVICE_ID,
-		.n_queue_pairs = config->n_queue_pairs,
-		.ring_max_log2 = 12,
-		.ring_recommended_log2 = 10,
-		.features = VDPDK_FEATURE_RX_SCATTER,
-		.rx_frame_max = NMX_FRAME_BYTES_MAX,
-		.tx_frame_max = NMX_FRAME_BYTES_MAX,
-		.mtu_min = NMX_MTU_MIN,
-		.mtu_max = NMX_MTU_MAX,
-		.mtu = NMX_MTU_DEFAULT,
-		.dma_maps_max = 16384,
-		.without_vectors = config->without_vectors,
-	};
-	memcpy(grant->mac, config->mac, sizeof(grant->mac));
-}
-
 static int
 init_queues(struct nmx_guestport *port)
 {
@@ -87,9 +67,10 @@ init_queues(struct nmx_guestport *port)
 		to->port = from->port = port;
 		to->index = from->index = i;
 		if (port->signals_max > 0)
-			nmx_base_init_rate(&to->signals, rte_get_tsc_hz() * n / port->signals_max,
-				SIGNALS_AT_ONCE);
-		from->doorbell = from->wake_fd = -1;
+			nmx_base_init_rate(&to->bell.budget,
+				rte_get_tsc_hz() * n / port->signals_max, SIGNALS_AT_ONCE);
+		from->bell.budget = to->bell.budget;
+		from->doorbell = from->kick = from->wake_fd = -1;
 	}
 	nmx_base_init_grace(
 		&port->grace, port->brackets, port->brackets_seen, (uint32_t)BRACKETS * n);
@@ -112,6 +93,8 @@ allocate_port(const struct nmx_guestport_config *config)
 	port->n_queue_pairs = config->n_queue_pairs;
 	port->mem_bytes_max = config->mem_bytes_max;
 	port->signals_max = config->signals_max;
+	port->front = config->kind == NMX_GUEST_VIRTIO ? &nmx_guestport_virtio
+						       : &nmx_guestport_vdpdk;
 	nmx_base_init_rate(&port->log_lines, LOG_INTERVAL_NS, LOG_BURST);
 	port->n_macs = RTE_MIN(config->n_macs, NMX_MACS_MAX);
 	if (port->n_macs > 0)
@@ -144,7 +127,8 @@ free_port(struct nmx_guestport *port)
 	if (port->listener.fd >= 0)
 		end_listener(port);
 	nmx_base_release_bin(port->bin);
-	nmx_vdev_destroy(port->vdev);
+	port->front->destroy(port);
+	free(port->path);
 	nmx_base_close_fd(&port->lost_fd);
 	if (port->has_signalers)
 		nmx_guestport_put_signalers();
@@ -161,7 +145,6 @@ prepare_port(struct nmx_guestport *port, const struct nmx_guestport_config *conf
 	const char **ret_reason)
 {
 	const struct nmx_stream_permit permit = { config->mode, config->user, config->group };
-	struct nmx_vdev_grant grant;
 	int ret;
 
 	ret = init_queues(port);
@@ -172,21 +155,24 @@ prepare_port(struct nmx_guestport *port, const struct nmx_guestport_config *conf
 		port->lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		ret = port->lost_fd < 0 ? -errno : 0;
 	}
-	init_grant(config, &grant);
 	if (ret == 0)
-		ret = nmx_vdev_create(&grant, &nmx_guestport_backend, port, &port->vdev);
+		ret = port->front->create(port, config);
 	if (ret != 0) {
 		*ret_reason = ret == -ENOMEM ? "no memory; give EAL more"
 					     : "no more file descriptors; raise ulimit -n";
 		return ret;
 	}
-	nmx_vdev_describe(port->vdev, &port->device);
 	ret = nmx_guestport_get_signalers();
 	port->has_signalers = ret == 0;
 	if (ret != 0) {
 		*ret_reason = "the kernel refuses asynchronous I/O, which signals guests; "
 			      "allow io_setup(2), or raise fs.aio-max-nr";
 		return ret;
+	}
+	if (config->connects) {
+		port->path = strdup(config->path);
+		*ret_reason = "no memory; give EAL more";
+		return port->path == NULL ? -ENOMEM : 0;
 	}
 	ret = nmx_stream_open_listener(config->path, &permit, &port->listener);
 	if (ret != 0)
@@ -326,7 +312,7 @@ void
 nmx_guestport_set_polled(struct nmx_guestport *port, bool polled)
 {
 	nmx_control_lock();
-	nmx_vdev_set_link(port->vdev, polled, NMX_LINK_SPEED_MBPS);
+	port->front->set_polled(port, polled);
 	nmx_control_unlock();
 }
 
@@ -347,17 +333,11 @@ void
 nmx_guestport_get_counters(
 	const struct nmx_guestport *port, struct nmx_guestport_counters *ret_counters)
 {
-	const struct nmx_vdev_counters *device;
-
 	nmx_control_lock();
-	device = nmx_vdev_get_counters(port->vdev);
+	*ret_counters = (struct nmx_guestport_counters){ 0 };
+	port->front->get_counters(port, ret_counters);
 	ret_counters->sessions = port->sessions;
-	ret_counters->resets = device->resets;
 	ret_counters->faults = port->faults;
-	ret_counters->requests = device->requests;
-	ret_counters->refused_requests = device->refused_requests;
-	ret_counters->ignored_writes = device->ignored_writes;
-	ret_counters->ignored_doorbells = device->ignored_doorbells;
 	ret_counters->forced_answers = port->forced_answers;
 	nmx_control_unlock();
 }

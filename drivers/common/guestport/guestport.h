@@ -3,12 +3,12 @@
  */
 
 /**
- * A guest's host side: everything between one vDPDK guest and a DPDK program.
+ * A guest's host side: everything between one guest and a DPDK program.
  *
- * A guestport listens on a vfio-user socket, serves one guest at a time, and moves frames between
- * mbufs and that guest's rings. A shell (drivers/net/vdpdk_host) makes an ethdev port of it; a
- * multiplexer uses many directly. Names say the direction as the host sees it: to the guest, from
- * the guest.
+ * A guestport has a socket, of vfio-user or vhost-user, serves one guest at a time, and moves
+ * frames between mbufs and that guest's rings. A shell (drivers/common/guestshell) makes an ethdev
+ * port of it; a multiplexer uses many directly. Names say the direction as the host sees it: to the
+ * guest, from the guest.
  *
  * Threads. A *data thread* owns a queue of one direction while it calls that queue's functions; two
  * queues may have two threads. Everything else may be called by any thread and takes the control
@@ -43,17 +43,25 @@ struct nmx_from_guest;
 /** The most addresses that a guest may be confined to. */
 #define NMX_MACS_MAX 16
 
+/** What a guest has, and how it is talked to. */
+enum nmx_guest_kind {
+	NMX_GUEST_VDPDK,  /* the vDPDK device, over vfio-user */
+	NMX_GUEST_VIRTIO, /* a virtio network device, over vhost-user */
+};
+
 struct nmx_guestport_config {
+	enum nmx_guest_kind kind;
+	bool connects;          /* to the guest's socket, again and again; else it listens */
 	const char *path;       /* of the socket */
 	const char *name;       /* for log lines; kept as a copy */
 	uint16_t n_queue_pairs; /* 1 to VDPDK_QUEUE_PAIRS_MAX */
-	uint8_t mac[6];         /* the guest's, until it sets another */
+	uint8_t mac[6];         /* the guest's, until it sets another; vDPDK's */
 	/** The only addresses that it may set; none: any. Kept as a copy. */
 	const struct rte_ether_addr *macs;
 	uint16_t n_macs;        /* at most NMX_MACS_MAX */
 	uint64_t mem_bytes_max; /* that a guest may map */
 	uint32_t signals_max;   /* a second, to the guest; 0: any number */
-	bool without_vectors;   /* the guest polls; for a virtual machine only */
+	bool without_vectors;   /* the guest polls; for a virtual machine only; vDPDK's */
 	mode_t mode;            /* of the socket's file */
 	uid_t user;             /* its owner; -1: this process' */
 	gid_t group;            /* -1: this process' */

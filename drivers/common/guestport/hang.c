@@ -15,7 +15,8 @@
  *
  *   DMA_UNMAP    what was unmapped is blanked; if that can't be done alone (huge pages that it
  *                shares with what stays), or the device doesn't run anyway, all memory is revoked
- *   resets       all memory is revoked
+ *   resets, stop of a virtio queue
+ *                all memory is revoked
  *   SET_IRQS     nothing more is to be done; see vectors.c
  *
  * Revoked memory comes back when the period is over (lib/mem/revoke.c); until then a running device
@@ -61,8 +62,8 @@ nmx_guestport_revoke_memory(struct nmx_guestport *port)
 	if (nmx_mem_is_revoked(port->mem))
 		return 0;
 	ret = nmx_mem_revoke(port->mem);
-	/* A running device finds its control area gone, and fails. */
-	nmx_vdev_check_memory(port->vdev);
+	/* A running device finds its control area gone, and fails; rings are gone. */
+	port->front->check_memory(port);
 	port->reclaim_grace = port->reset_grace != NO_GRACE ? port->reset_grace
 							    : nmx_base_ask_grace(&port->grace);
 	return ret;
@@ -76,10 +77,11 @@ force_promise(struct nmx_guestport *port)
 
 	switch (port->parked) {
 	case PARKED_UNMAP:
-		if (nmx_vdev_is_running(port->vdev))
+		if (port->front->is_running(port))
 			ret = nmx_mem_blank(port->mem);
 		return ret == -EBUSY ? nmx_guestport_revoke_memory(port) : ret;
 	case PARKED_RESET:
+	case PARKED_STOP:
 		return nmx_guestport_revoke_memory(port);
 	case PARKED_VECTORS:
 		port->owes_replaced = true;
@@ -122,6 +124,6 @@ nmx_guestport_force_answer(struct nmx_guestport *port)
 		return false;
 	port->forced_answers++;
 	port->parked_grace = NO_GRACE;
-	nmx_vfu_answer(port->server, 0);
+	port->front->answer(port);
 	return true;
 }

@@ -24,6 +24,9 @@
  * (lib/mem/revoke.c), as does the ring, which the loans are to be returned to. The queue lends
  * nothing any more, and goes on by copying.
  *
+ * A loan is answered when its frame comes, and frames that are copied meanwhile overtake it. A
+ * guest that doesn't go by the number in an answer (ring->ordered) gets copies.
+ *
  * Lending makes a guest's fault no worse: what can't be lent stays for the copying burst to judge.
  */
 
@@ -32,8 +35,8 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "kinds.h"
 #include "lib/base/clock.h"
-#include "port.h"
 
 /** How long loans are waited for before the uplink is asked for them. */
 #define RECALL_AFTER_NS (5 * NMX_NS_PER_MS)
@@ -50,14 +53,16 @@
 /** Where a buffer with its headroom is; NULL: it is too short, or not in such memory. */
 static inline uint8_t *
 find_room(struct guest_ring *ring, const struct nmx_mem_view **view,
-	const struct nmx_ring_slot *slot, uint32_t room, const uint32_t protection)
+	const struct nmx_ring_slot *slot, uint32_t room, const uint32_t protection,
+	const enum ring_kind kind)
 {
 	NMX_SHARED uint8_t *head;
 
 	/* The headroom is part of it: no driver that writes there leaves the guest's memory. */
-	if (slot->length < room || nmx_mem_translate_fresh(ring->mem, view, &ring->cache,
-					   slot->address - RTE_PKTMBUF_HEADROOM,
-					   room + RTE_PKTMBUF_HEADROOM, protection, &head) != 0)
+	if (is_chain(slot, kind) || slot->length < room ||
+		nmx_mem_translate_fresh(ring->mem, view, &ring->cache,
+			slot->address - RTE_PKTMBUF_HEADROOM, room + RTE_PKTMBUF_HEADROOM,
+			protection, &head) != 0)
 		return NULL;
 	return NMX_SHARED_PLAIN(uint8_t, head) + RTE_PKTMBUF_HEADROOM;
 }
@@ -68,97 +73,109 @@ explain(struct guest_ring *ring, const struct nmx_ring_slot *slot, uint32_t room
 {
 	const struct nmx_mem_view *view = nmx_mem_get_view(ring->mem);
 
+	if (is_chain(slot, ring->kind))
+		return NMX_RXMAP_IN_PIECES;
 	if (slot->length < room)
 		return NMX_RXMAP_TOO_SHORT;
-	return find_room(ring, &view, slot, room, NMX_MEM_WRITE) != NULL ? NMX_RXMAP_NO_DMA
-									 : NMX_RXMAP_UNREACHABLE;
+	return find_room(ring, &view, slot, room, NMX_MEM_WRITE, ring->kind) != NULL
+		       ? NMX_RXMAP_NO_DMA
+		       : NMX_RXMAP_UNREACHABLE;
 }
 
 /** Buffers that were fetched before. */
 static inline uint32_t
 lend_ready(struct guest_ring *ring, const struct nmx_mem_view **view, uint32_t room,
 	uint8_t **ret_starts, struct nmx_rxmap_loan *ret_loans, uint32_t n,
-	enum nmx_rxmap_reason *ret_why)
+	enum nmx_rxmap_reason *ret_why, const enum ring_kind kind)
 {
-	const struct nmx_ring_host slots = ring->slots;
+	const struct nmx_ring_window window = ring->half.window;
 	uint32_t i;
 
-	n = RTE_MIN(n, nmx_ring_count_ready(&slots.window));
+	n = RTE_MIN(n, nmx_ring_count_ready(&window));
 	for (i = 0; i < n; i++) {
-		ret_loans[i].slot = *nmx_ring_get_ready(&slots.window, i);
-		ret_starts[i] = find_room(ring, view, &ret_loans[i].slot, room, NMX_MEM_DMA);
+		ret_loans[i].slot = *nmx_ring_get_ready(&window, i);
+		ret_starts[i] = find_room(ring, view, &ret_loans[i].slot, room, NMX_MEM_DMA, kind);
 		if (unlikely(ret_starts[i] == NULL)) {
 			*ret_why = explain(ring, &ret_loans[i].slot, room);
 			break;
 		}
 	}
-	nmx_ring_lend(&ring->slots.window, i);
+	nmx_ring_lend(&ring->half.window, i);
 	return i;
 }
 
 /**
- * Fetch buffers. A loop of its own, which does no more than load: what the guest has just written
- * comes from another CPU's cache, and so the CPU asks for several lines at a time.
+ * Buffers that are fetched for it: first all, in a loop that does no more than load, since what the
+ * guest has just written comes from another CPU's cache, and so the CPU asks for several lines at a
+ * time. A fault shows again in the burst that gives frames.
  */
-static inline uint32_t
-fetch(struct nmx_ring_host *slots, struct nmx_rxmap_loan *ret_loans, uint32_t n)
-{
-	uint32_t i = 0;
-
-	nmx_ring_claim_slots(slots, n);
-	while (i < n && nmx_ring_fetch_lent(slots, &ret_loans[i].slot))
-		i++;
-	return i;
-}
-
-/** Buffers that are fetched for it. A fault shows again in the burst that gives frames. */
-static inline uint32_t
+static inline __rte_always_inline uint32_t
 lend_fresh(struct guest_ring *ring, const struct nmx_mem_view **view, uint32_t room,
 	uint8_t **ret_starts, struct nmx_rxmap_loan *ret_loans, uint32_t n,
-	enum nmx_rxmap_reason *ret_why)
+	enum nmx_rxmap_reason *ret_why, const enum ring_kind kind)
 {
-	struct nmx_ring_host slots = ring->slots;
-	uint32_t n_fetched = fetch(&slots, ret_loans, n), i;
+	uint32_t n_fetched = fetch_lent(ring, ret_loans, n, kind), i;
 
 	if (n_fetched < n)
 		*ret_why = NMX_RXMAP_NOT_POSTED;
 	for (i = 0; i < n_fetched; i++) {
-		ret_starts[i] = find_room(ring, view, &ret_loans[i].slot, room, NMX_MEM_DMA);
+		ret_starts[i] = find_room(ring, view, &ret_loans[i].slot, room, NMX_MEM_DMA, kind);
 		if (unlikely(ret_starts[i] == NULL)) {
 			*ret_why = explain(ring, &ret_loans[i].slot, room);
 			break;
 		}
 	}
 	while (unlikely(n_fetched > i))
-		nmx_ring_take_back(&slots.window, &ret_loans[--n_fetched].slot);
-	ring->slots = slots;
+		nmx_ring_take_back(&ring->half.window, &ret_loans[--n_fetched].slot);
 	return i;
 }
 
 /** Frames that come otherwise need buffers, too: a quarter of the ring stays for them. */
 static inline uint32_t
-limit(const struct nmx_ring_host *slots, uint32_t n, enum nmx_rxmap_reason *ret_why)
+limit(const struct nmx_ring_window *window, uint32_t n, enum nmx_rxmap_reason *ret_why)
 {
-	const uint32_t lent_max = slots->window.mask - slots->window.mask / 4;
+	const uint32_t lent_max = window->mask - window->mask / 4;
 
-	if (likely(slots->window.lent + n <= lent_max))
+	if (likely(window->lent + n <= lent_max))
 		return n;
 	*ret_why = NMX_RXMAP_ALL_OUT;
-	return slots->window.lent >= lent_max ? 0 : lent_max - slots->window.lent;
+	return window->lent >= lent_max ? 0 : lent_max - window->lent;
 }
 
-static inline uint32_t
+static inline __rte_always_inline uint32_t
 lend_some(struct guest_ring *ring, uint32_t room, uint8_t **ret_starts,
-	struct nmx_rxmap_loan *ret_loans, uint32_t n, enum nmx_rxmap_reason *ret_why)
+	struct nmx_rxmap_loan *ret_loans, uint32_t n, enum nmx_rxmap_reason *ret_why,
+	const enum ring_kind kind)
 {
 	const struct nmx_mem_view *view = nmx_mem_get_view(ring->mem);
 	uint32_t i = 0;
 
-	if (nmx_ring_count_ready(&ring->slots.window) > 0)
-		i = lend_ready(ring, &view, room, ret_starts, ret_loans, n, ret_why);
-	if (likely(i < n && nmx_ring_count_ready(&ring->slots.window) == 0))
-		i += lend_fresh(ring, &view, room, ret_starts + i, ret_loans + i, n - i, ret_why);
+	if (nmx_ring_count_ready(&ring->half.window) > 0)
+		i = lend_ready(ring, &view, room, ret_starts, ret_loans, n, ret_why, kind);
+	if (likely(i < n && nmx_ring_count_ready(&ring->half.window) == 0))
+		i += lend_fresh(
+			ring, &view, room, ret_starts + i, ret_loans + i, n - i, ret_why, kind);
 	return i;
+}
+
+/** Lend from a ring of whatever kind. */
+static inline uint32_t
+lend_from(struct guest_ring *ring, uint32_t room, uint8_t **ret_starts,
+	struct nmx_rxmap_loan *ret_loans, uint32_t n, enum nmx_rxmap_reason *ret_why)
+{
+	if (unlikely(ring->ordered)) {
+		*ret_why = NMX_RXMAP_ORDER;
+		return 0;
+	}
+	n = limit(&ring->half.window, n, ret_why);
+	switch (ring->kind) {
+	case RING_VDPDK:
+		return lend_some(ring, room, ret_starts, ret_loans, n, ret_why, RING_VDPDK);
+	case RING_SPLIT:
+		return lend_some(ring, room, ret_starts, ret_loans, n, ret_why, RING_SPLIT);
+	default:
+		return 0; /* it is ordered */
+	}
 }
 
 static uint32_t
@@ -173,8 +190,7 @@ lend(void *context, uint32_t room, uint8_t **ret_starts, struct nmx_rxmap_loan *
 	ring = atomic_load_explicit(&queue->active, memory_order_acquire);
 	if (likely(ring != NULL && atomic_load_explicit(&queue->lends, memory_order_relaxed) &&
 		    !atomic_load_explicit(&queue->port->lends_nothing, memory_order_relaxed))) {
-		n = limit(&ring->slots, n, ret_why);
-		n_lent = lend_some(ring, room, ret_starts, ret_loans, n, ret_why);
+		n_lent = lend_from(ring, room, ret_starts, ret_loans, n, ret_why);
 		queue->lender = ring;
 		nmx_guestport_show_loans(ring);
 	} else {
@@ -190,7 +206,7 @@ take_back(void *context, const struct nmx_ring_slot *slot)
 	struct nmx_to_guest *queue = context;
 
 	/* It isn't freed before the last loan is back. */
-	nmx_ring_take_back(&queue->lender->slots.window, slot);
+	nmx_ring_take_back(&queue->lender->half.window, slot);
 	nmx_guestport_show_loans(queue->lender);
 }
 

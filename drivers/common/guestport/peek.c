@@ -107,19 +107,18 @@ show_chain(struct nmx_peek *peek, uint16_t index, const struct frame *frame)
 	struct rte_mbuf *head = begin_frame(peek, index, frame), *last = head;
 	uint32_t copied = 0;
 
-	for (uint32_t i = 0; i < frame->n_slots; i++) {
-		const struct nmx_ring_slot *slot = nmx_ring_get_taken(
-			&peek->burst.ring->slots.window, frame->ahead + i);
-		uint32_t n = RTE_MIN((uint32_t)slot->length, head->data_len - copied);
+	for (uint32_t i = 0; i < frame->n_segments; i++) {
 		NMX_SHARED uint8_t *from;
+		uint32_t bytes, n;
 
-		if (!translate(&peek->burst, slot, &from))
+		if (!find_segment(&peek->burst, frame, i, &from, &bytes))
 			return NULL;
+		n = RTE_MIN(bytes, head->data_len - copied);
 		nmx_base_copy_from_shared(&peek->heads[index][copied], from, n);
 		copied += n;
-		if (n == slot->length)
+		if (n == bytes)
 			continue;
-		last->next = take_shell(peek, NMX_SHARED_PLAIN(void, from + n), slot->length - n);
+		last->next = take_shell(peek, NMX_SHARED_PLAIN(void, from + n), bytes - n);
 		last = last->next;
 		head->nb_segs++;
 	}
@@ -127,20 +126,22 @@ show_chain(struct nmx_peek *peek, uint16_t index, const struct frame *frame)
 }
 
 /** Describe the planned frames; stops at one that has a fault, or no shells left for it. */
-static inline uint16_t
-show_frames(struct nmx_peek *peek, struct rte_mbuf **ret_mbufs)
+static inline __rte_always_inline uint16_t
+show_frames(struct nmx_peek *peek, struct rte_mbuf **ret_mbufs, const enum ring_kind kind)
 {
 	struct chunk *chunk = &peek->chunk;
 
 	peek->n_shells = 0;
 	for (uint16_t i = 0; i < chunk->n; i++) {
 		const struct frame *frame = &chunk->frames[i];
-		bool fits = peek->n_shells + frame->n_slots + 1 <= SHELLS_MAX;
+		bool fits = peek->n_shells + frame->n_segments + 1 <= SHELLS_MAX;
 
-		if (likely(frame->n_slots == 1 && fits))
+		if (unlikely(!fits || !check_header(&peek->burst, frame, kind)))
+			ret_mbufs[i] = NULL;
+		else if (likely(frame->n_segments == 1))
 			ret_mbufs[i] = show_plain(peek, i, frame);
 		else
-			ret_mbufs[i] = fits ? show_chain(peek, i, frame) : NULL;
+			ret_mbufs[i] = show_chain(peek, i, frame);
 		if (unlikely(ret_mbufs[i] == NULL)) {
 			/* What was found behind it is judged anew, behind it. */
 			if (!fits)
@@ -152,6 +153,32 @@ show_frames(struct nmx_peek *peek, struct rte_mbuf **ret_mbufs)
 		peek->burst.bytes += frame->bytes;
 	}
 	return chunk->n;
+}
+
+/** Plan and describe a chunk. */
+static inline __rte_always_inline uint16_t
+show_burst(
+	struct nmx_peek *peek, struct rte_mbuf **ret_mbufs, uint16_t n, const enum ring_kind kind)
+{
+	struct burst *burst = &peek->burst;
+
+	claim_answers(burst->ring, n, kind);
+	burst->fault = fetch_frames(burst->ring, n, kind);
+	plan_chunk(burst, &peek->chunk, n, kind);
+	return show_frames(peek, ret_mbufs, kind);
+}
+
+static inline uint16_t
+show_by_kind(struct nmx_peek *peek, struct rte_mbuf **ret_mbufs, uint16_t n)
+{
+	switch (peek->burst.ring->kind) {
+	case RING_VDPDK:
+		return show_burst(peek, ret_mbufs, n, RING_VDPDK);
+	case RING_SPLIT:
+		return show_burst(peek, ret_mbufs, n, RING_SPLIT);
+	default:
+		return show_burst(peek, ret_mbufs, n, RING_SPLIT_LEGACY);
+	}
 }
 
 uint16_t
@@ -168,24 +195,36 @@ nmx_guestport_open_peek(struct nmx_peek *peek, struct nmx_from_guest *queue,
 		return 0;
 	}
 	begin_burst(burst);
-	n = RTE_MIN(n, BURST_MAX);
-	nmx_ring_claim_slots(&burst->ring->slots, n);
-	burst->fault = nmx_ring_fetch_frames(&burst->ring->slots, n);
-	plan_chunk(burst, &peek->chunk, n);
-	n = show_frames(peek, ret_mbufs);
+	n = show_by_kind(peek, ret_mbufs, RTE_MIN(n, BURST_MAX));
 	burst->frames = n;
 	if (n == 0)
 		nmx_guestport_close_peek(peek);
 	return n;
 }
 
-void
-nmx_guestport_close_peek(struct nmx_peek *peek)
+/** Answer what was shown, and end the burst. */
+static inline __rte_always_inline void
+close_burst(struct nmx_peek *peek, const enum ring_kind kind)
 {
 	struct burst *burst = &peek->burst;
 
-	answer_slots(&burst->ring->slots, peek->chunk.n_slots);
+	answer_read(burst->ring, peek->chunk.n_slots, kind);
 	burst->drops[NMX_FROM_GUEST_TOO_LONG] += peek->chunk.n_drops;
-	end_burst(burst);
-	nmx_base_leave_bracket(&burst->queue->bracket);
+	end_burst(burst, kind);
+}
+
+void
+nmx_guestport_close_peek(struct nmx_peek *peek)
+{
+	switch (peek->burst.ring->kind) {
+	case RING_VDPDK:
+		close_burst(peek, RING_VDPDK);
+		break;
+	case RING_SPLIT:
+		close_burst(peek, RING_SPLIT);
+		break;
+	default:
+		close_burst(peek, RING_SPLIT_LEGACY);
+	}
+	nmx_base_leave_bracket(&peek->burst.queue->bracket);
 }

@@ -12,9 +12,10 @@
  * in the queue's `active`; from then on it is the data thread's, until the control thread takes
  * `active` away and a grace period is over. Then it is the control thread's again.
  *
- *   NONE --QUEUE_START--> ACTIVE --QUEUE_STOP, reset, unmap--> DRAINING --grace--> NONE
- *                           |                                     ^
- *                           +-- fault, found by the data thread --+  (QUEUE_STOP or reset)
+ *   NONE --start--> ACTIVE --stop, reset, unmap--> DRAINING --grace--> NONE
+ *                     |                               ^
+ *                     +-- fault, found by the data ---+  (stop or reset)
+ *                         thread
  *
  * What a data thread uses of a session (ring, view of memory, descriptors of vectors) it takes
  * inside its bracket, so the same grace period covers it all.
@@ -32,6 +33,7 @@
 #include <rte_log.h>
 
 #include "drivers/common/rxmap/loans.h"
+#include "front.h"
 #include "guestport.h"
 #include "lib/base/discard.h"
 #include "lib/base/grace.h"
@@ -40,6 +42,8 @@
 #include "lib/mem/mem.h"
 #include "lib/ring/ring_event.h"
 #include "lib/ring/ring_host.h"
+#include "lib/ring/split_event.h"
+#include "lib/ring/split_host.h"
 #include "lib/stream/path.h"
 #include "lib/vdev/vdev.h"
 #include "lib/vfu/server.h"
@@ -53,7 +57,7 @@ extern int nmx_guestport_logtype;
 
 #define BURST_MAX   32
 #define QUEUES_MAX  VDPDK_QUEUE_PAIRS_MAX
-#define VECTORS_MAX VDPDK_VECTOR_RX(QUEUES_MAX)
+#define VECTORS_MAX (2 * QUEUES_MAX + 1)
 #define NO_GRACE    UINT64_C(0)
 /** Of a queue pair: to the guest, from the guest, lending. */
 #define BRACKETS 3
@@ -65,32 +69,75 @@ enum parked {
 	PARKED_UNMAP,
 	PARKED_VECTORS,
 	PARKED_RESET,
+	PARKED_STOP, /* answered when the ring ends */
+};
+
+enum ring_kind {
+	RING_VDPDK,
+	RING_SPLIT,        /* virtio's; net header of NMX_SPLIT_NET_BYTES */
+	RING_SPLIT_LEGACY, /* the same; of NMX_SPLIT_NET_BYTES_LEGACY */
+};
+
+/** The device's half of a ring, of any kind: which begins with the window. */
+union ring_half {
+	struct nmx_ring_window window;
+	struct nmx_ring_host vdpdk;
+	struct nmx_split_host split;
+};
+
+static_assert(offsetof(struct nmx_ring_host, window) == 0, "union ring_half");
+static_assert(offsetof(struct nmx_split_host, window) == 0, "union ring_half");
+
+/** Pieces of the guest's memory that a ring is made of. */
+#define RING_PARTS_MAX 3
+
+/** What a run of a queue is to be. */
+struct ring_plan {
+	enum ring_kind kind;
+	uint32_t n_slots;
+	uint32_t n_parts;
+	struct nmx_range parts[RING_PARTS_MAX]; /* in the guest's memory */
+	bool scatter;                           /* a frame may take several buffers */
+	bool ordered;                           /* answers go in the order of posting */
+	bool event_idx;                         /* virtio's */
+	bool enabled;                           /* data threads may use it at once */
+	uint16_t base;                          /* virtio's; if used->idx isn't it, that counts */
 };
 
 /** One run of a queue. */
 struct guest_ring {
 	/* Data thread's, while active. */
-	struct nmx_ring_host slots;
+	union ring_half half;
+	enum ring_kind kind;
 	struct nmx_mem_cache cache;
-	struct nmx_ring_bell bell; /* to the guest: does it wait for an interrupt */
-	struct nmx_ring_arm arm;   /* from the guest: we wait for a doorbell */
+	struct nmx_ring_bell bell;        /* vDPDK, to the guest: does it wait for an interrupt */
+	struct nmx_ring_arm arm;          /* vDPDK, from the guest: we wait for a doorbell */
+	struct nmx_split_bell split_bell; /* virtio: what was signalled for */
 	const struct nmx_mem *mem;
-	bool scatter;
-	struct nmx_range untranslated; /* what a fault of kind ADDRESS is about */
-	_Atomic uint16_t fault;        /* VDPDK_FAULT_*, set once */
-	_Atomic uint32_t out;          /* buffers lent, as the last burst left it */
+	bool scatter, ordered, event_idx; /* as planned */
+	struct nmx_range untranslated;    /* what a fault of kind ADDRESS is about */
+	_Atomic uint16_t fault;           /* VDPDK_FAULT_*, NMX_SPLIT_FAULT_*; set once */
+	_Atomic uint32_t out;             /* buffers lent, as the last burst left it */
 
 	/* Control. */
-	bool reported;          /* of the fault */
-	struct nmx_range range; /* of the ring in the guest's memory */
-	NMX_SHARED struct vdpdk_ring_header *header;
-	bool draining;   /* not published any more */
-	bool given_up;   /* what it lent: it stays for ever, for whom that may come back to */
-	bool has_ticket; /* QUEUE_STOP waits */
-	uint64_t grace;  /* when draining ends */
-	struct nmx_vdev_ticket ticket;
+	bool reported; /* of the fault */
+	uint32_t n_parts;
+	struct nmx_range parts[RING_PARTS_MAX];     /* in the guest's memory */
+	NMX_SHARED uint8_t *places[RING_PARTS_MAX]; /* and here */
+	bool draining;                              /* not published any more */
+	bool given_up;  /* what it lent: it stays for ever, for whom that may come back to */
+	bool awaited;   /* somebody waits for its end */
+	uint64_t grace; /* when draining ends */
+	struct nmx_vdev_ticket ticket; /* vDPDK's, of who waits */
 
 	struct nmx_ring_slot taken[]; /* slots' copies */
+};
+
+/** How a queue signals its guest. */
+struct guest_bell {
+	uint16_t vector;
+	struct nmx_rate budget; /* in TSC cycles */
+	_Atomic bool owes;      /* over its budget: the control thread sends it */
 };
 
 struct nmx_to_guest {
@@ -100,8 +147,7 @@ struct nmx_to_guest {
 	struct nmx_guestport *port;
 	uint16_t index;
 	struct nmx_to_guest_counters counters;
-	struct nmx_rate signals; /* in TSC cycles */
-	_Atomic bool owes_signal;
+	struct guest_bell bell;
 	_Atomic(struct nmx_rxmap *) map; /* that its buffers are lent to; control publishes */
 	struct guest_ring *lender;       /* which of its runs lent; map's `busy` held */
 	_Atomic bool lends;              /* control's; false: nothing more, for now */
@@ -127,16 +173,19 @@ struct nmx_from_guest {
 	bool scatter;
 	_Atomic bool armed; /* the program sleeps, or is about to */
 	struct nmx_from_guest_counters counters;
+	struct guest_bell bell; /* what it has sent is read */
 
 	/* Control. */
 	struct guest_ring *ring __rte_cache_aligned;
 	struct nmx_from_guest_counters guest_base;
 	int wake_fd;  /* epoll instance, for the queue's life */
 	int doorbell; /* eventfd in it, for the session's; -1 */
+	int kick;     /* the same, of a virtio guest's own; -1 */
 } __rte_cache_aligned;
 
 struct nmx_guestport {
 	char name[64];
+	const struct nmx_guestport_front *front;
 	uint16_t n_queue_pairs;
 	struct nmx_to_guest *to_guest;
 	struct nmx_from_guest *from_guest;
@@ -154,9 +203,11 @@ struct nmx_guestport {
 	bool closing;      /* being destroyed: no further client */
 	uint32_t slot, id; /* in the control thread's table */
 	bool has_signalers;
+	char *path; /* of a server to connect to; NULL: we listen */
 	struct nmx_stream_listener listener;
 	bool listening;           /* the listener is watched */
-	uint64_t listener_due_ns; /* before that it isn't to be */
+	uint64_t listener_due_ns; /* before that it isn't to be, nor a server to be tried */
+	bool told_absence;        /* of the server */
 	struct nmx_bin *bin;      /* of what clients gave and may be slow to close */
 	uint64_t mem_bytes_max;
 	uint32_t signals_max;
@@ -166,7 +217,10 @@ struct nmx_guestport {
 	bool has_mapped;      /* the guest mapped memory in this turn */
 	bool told_dma;        /* that some of its memory isn't for devices */
 	uint64_t owed_due_ns; /* when owed signals are sent; 0: none is known to be owed */
+	/* The front end's: one of them. */
 	struct nmx_vdev *vdev;
+	struct virtio_front *virtio;
+
 	struct nmx_vfu_device device;
 	struct nmx_grace grace;
 	const struct nmx_bracket *brackets[BRACKETS * QUEUES_MAX];
@@ -189,6 +243,7 @@ struct nmx_guestport {
 	uint64_t vector_grace;  /* when old vectors may be closed */
 	uint64_t parked_grace;  /* when the parked request is answered */
 	enum parked parked;
+	bool answered;                      /* it was, at a ring's end */
 	int old_vectors[VECTORS_MAX];       /* numbers of vectors that are disconnected; -1 */
 	bool replaced_vectors[VECTORS_MAX]; /* by others, in this grace period */
 	bool owes_replaced;                 /* they are signalled at its end */
@@ -202,11 +257,19 @@ struct nmx_guestport {
 
 /* ring.c: runs of queues. Control. */
 
-/** Start a queue: VDPDK_ANSWER_*. */
-uint32_t nmx_guestport_start_ring(struct nmx_guestport *port, const struct nmx_vdev_queue *queue);
-/** Stop a queue: VDPDK_ANSWER_* or NMX_VDEV_LATER. */
-uint32_t nmx_guestport_stop_ring(struct nmx_guestport *port, uint16_t direction, uint16_t index,
-	struct nmx_vdev_ticket ticket);
+/** Start a queue. @return 0; -EBUSY it runs; -ENOMEM; -EFAULT its ring isn't in the memory */
+int nmx_guestport_start_ring(struct nmx_guestport *port, uint16_t direction, uint16_t index,
+	const struct ring_plan *plan);
+/** A queue's ring, whatever its state; NULL: none. */
+struct guest_ring *nmx_guestport_get_ring(
+	struct nmx_guestport *port, uint16_t direction, uint16_t index);
+/** True if a ring's memory is where it was when the ring was started. */
+bool nmx_guestport_is_mapped(const struct nmx_guestport *port, const struct guest_ring *ring);
+/** Let data threads use a ring that isn't draining, or not; no wait for those that do. */
+void nmx_guestport_enable_ring(
+	struct nmx_guestport *port, uint16_t direction, uint16_t index, bool enabled);
+/** Take a queue's ring away from its data thread, unless that is done. There is one. */
+void nmx_guestport_stop_ring(struct nmx_guestport *port, uint16_t direction, uint16_t index);
 /** Take all rings away from their data threads; they go when the grace period is over. */
 void nmx_guestport_drop_rings(struct nmx_guestport *port);
 /** Stop rings whose memory is in no view any more. */
@@ -223,6 +286,17 @@ void nmx_guestport_set_fault(struct nmx_guestport *port, struct guest_ring *ring
 	_Atomic(struct guest_ring *) *active, uint16_t fault);
 
 /* session.c: one client. Control. */
+
+/** Park the present request until a grace period is over, and nothing is lent. */
+void nmx_guestport_park(struct nmx_guestport *port, enum parked what, uint64_t grace);
+/** Map some of the guest's memory. As nmx_mem_map(). */
+int nmx_guestport_map(struct nmx_guestport *port, const struct nmx_mem_map *map, int *fd);
+/**
+ * What nmx_mem_unmap() has withdrawn is to go.
+ *
+ * @return true: the request is parked as PARKED_UNMAP; false: it is done
+ */
+bool nmx_guestport_let_go(struct nmx_guestport *port);
 
 /** A client connects: serve it, or send it away if there is one already. */
 void nmx_guestport_accept(struct nmx_guestport *port, uint64_t now_ns);
@@ -245,7 +319,7 @@ void nmx_guestport_meet_deadline(struct nmx_guestport *port, uint64_t now_ns);
 static inline void
 nmx_guestport_show_loans(struct guest_ring *ring)
 {
-	atomic_store_explicit(&ring->out, ring->slots.window.lent, memory_order_release);
+	atomic_store_explicit(&ring->out, ring->half.window.lent, memory_order_release);
 }
 
 /** True if something that the ring lent isn't back. */
@@ -300,14 +374,12 @@ void nmx_guestport_settle_vectors(struct nmx_guestport *port);
 /** No burst signals anything. */
 void nmx_guestport_close_vectors(struct nmx_guestport *port);
 
-/* backend.c: what the device asks of the port. */
-
-extern const struct nmx_vdev_backend nmx_guestport_backend;
-
 /** Signal a vector, if connected. Data thread, inside its bracket. */
 void nmx_guestport_signal_vector(struct nmx_guestport *port, uint16_t vector);
 /** The same of the control thread's. */
 void nmx_guestport_signal_own_vector(struct nmx_guestport *port, uint16_t vector);
+/** Signal the guest, or leave it to the control thread. @return false: that. As the first. */
+bool nmx_guestport_ring_bell(struct nmx_guestport *port, struct guest_bell *bell);
 /** Send what data threads owe, once it is due. Control. */
 void nmx_guestport_pay_signals(struct nmx_guestport *port, uint64_t now_ns);
 

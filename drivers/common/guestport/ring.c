@@ -4,6 +4,7 @@
 
 /** Runs of queues: start, stop, fault. See port.h for their life. */
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,31 +48,62 @@ next_place(struct nmx_guestport *port, uint32_t *i, struct place *ret_place)
 	return false;
 }
 
-/** Where a ring is in memory now; NULL if it isn't wholly in one region. */
-static NMX_SHARED struct vdpdk_ring_header *
-find_header(const struct nmx_guestport *port, struct nmx_range range)
+/** Find a ring's parts in memory; false if one isn't wholly in one region. */
+static bool
+find_parts(const struct nmx_guestport *port, const struct guest_ring *ring,
+	NMX_SHARED uint8_t *ret_places[RING_PARTS_MAX])
 {
 	struct nmx_mem_cache cache = { 0 };
-	NMX_SHARED uint8_t *at;
 
-	if (port->mem == NULL || nmx_mem_translate(nmx_mem_get_view(port->mem), &cache, range.start,
-					 range.size, NMX_MEM_READ | NMX_MEM_WRITE, &at) != 0)
-		return NULL;
-	return (NMX_SHARED struct vdpdk_ring_header *)at;
+	for (uint32_t i = 0; i < ring->n_parts; i++)
+		if (port->mem == NULL || nmx_mem_translate(nmx_mem_get_view(port->mem), &cache,
+						 ring->parts[i].start, ring->parts[i].size,
+						 NMX_MEM_READ | NMX_MEM_WRITE, &ret_places[i]) != 0)
+			return false;
+	return true;
 }
 
-/** Store what the guest sees of a queue's state. */
-static void
-show_state(const struct guest_ring *ring, uint16_t state, uint16_t fault)
+bool
+nmx_guestport_is_mapped(const struct nmx_guestport *port, const struct guest_ring *ring)
 {
-	nmx_base_store32(&ring->header->device.state, VDPDK_QUEUE_STATE_WORD(state, fault));
+	NMX_SHARED uint8_t *places[RING_PARTS_MAX];
+
+	return find_parts(port, ring, places) &&
+	       memcmp(places, ring->places, ring->n_parts * sizeof(places[0])) == 0;
+}
+
+static void
+init_vdpdk(struct guest_ring *ring, const struct ring_plan *plan)
+{
+	NMX_SHARED struct vdpdk_ring_header *header = (NMX_SHARED struct vdpdk_ring_header *)
+							      ring->places[0];
+
+	nmx_ring_init_host(&ring->half.vdpdk, header, ring->taken, plan->n_slots);
+	ring->bell.word = &header->driver.event_seq;
+	ring->arm.word = &header->device.event_seq;
+}
+
+static void
+init_split(struct guest_ring *ring, const struct ring_plan *plan)
+{
+	const struct nmx_split_parts parts = {
+		.desc = (NMX_SHARED struct nmx_split_desc *)ring->places[0],
+		.avail = (NMX_SHARED struct nmx_split_avail *)ring->places[1],
+		.used = (NMX_SHARED struct nmx_split_used *)ring->places[2],
+	};
+	/* A back end that died told nobody how far it had come; what the guest has seen counts. */
+	uint16_t base = nmx_base_load16_acquire(&parts.used->idx);
+
+	nmx_ring_init_split(&ring->half.split, &parts, ring->taken, plan->n_slots, base);
+	ring->split_bell.answered = base;
+	nmx_ring_disarm_kick(&ring->half.split, plan->event_idx);
 }
 
 static struct guest_ring *
-make_ring(struct nmx_guestport *port, const struct nmx_vdev_queue *queue)
+make_ring(struct nmx_guestport *port, const struct ring_plan *plan)
 {
 	const size_t bytes = sizeof(struct guest_ring) +
-			     queue->n_slots * sizeof(struct nmx_ring_slot);
+			     plan->n_slots * sizeof(struct nmx_ring_slot);
 	/* Not from the huge pages: their allocator may wait for another process. */
 	struct guest_ring *ring = aligned_alloc(
 		RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(bytes, (size_t)RTE_CACHE_LINE_SIZE));
@@ -80,15 +112,12 @@ make_ring(struct nmx_guestport *port, const struct nmx_vdev_queue *queue)
 		return NULL;
 	memset(ring, 0, bytes);
 	ring->mem = port->mem;
-	ring->scatter = queue->scatter;
-	ring->range.start = queue->ring_address;
-	ring->range.size = VDPDK_RING_BYTES((uint64_t)queue->n_slots);
-	ring->header = find_header(port, ring->range);
-	if (ring->header != NULL) {
-		nmx_ring_init_host(&ring->slots, ring->header, ring->taken, queue->n_slots);
-		ring->bell.word = &ring->header->driver.event_seq;
-		ring->arm.word = &ring->header->device.event_seq;
-	}
+	ring->kind = plan->kind;
+	ring->scatter = plan->scatter;
+	ring->ordered = plan->ordered;
+	ring->event_idx = plan->event_idx;
+	ring->n_parts = plan->n_parts;
+	memcpy(ring->parts, plan->parts, sizeof(ring->parts));
 	return ring;
 }
 
@@ -107,28 +136,58 @@ wake_sleeper(struct nmx_guestport *port, uint16_t index)
 		nmx_guestport_send_own_signal(queue->doorbell);
 }
 
-uint32_t
-nmx_guestport_start_ring(struct nmx_guestport *port, const struct nmx_vdev_queue *queue)
+static void
+publish(struct nmx_guestport *port, struct place place)
 {
-	struct place place = find_place(port, queue->direction, queue->index);
+	/* Orders the ring's contents before the pointer; pairs with the bursts' acquire. */
+	atomic_store_explicit(place.active, *place.ring, memory_order_release);
+	if (place.direction == VDPDK_DIRECTION_TX)
+		wake_sleeper(port, place.index);
+}
+
+int
+nmx_guestport_start_ring(struct nmx_guestport *port, uint16_t direction, uint16_t index,
+	const struct ring_plan *plan)
+{
+	struct place place = find_place(port, direction, index);
 	struct guest_ring *ring;
 
 	if (*place.ring != NULL)
-		return VDPDK_ANSWER_STATE;
-	ring = make_ring(port, queue);
+		return -EBUSY;
+	ring = make_ring(port, plan);
 	if (ring == NULL)
-		return VDPDK_ANSWER_NO_MEMORY;
-	if (ring->header == NULL) {
+		return -ENOMEM;
+	if (!find_parts(port, ring, ring->places)) {
 		free(ring);
-		return VDPDK_ANSWER_ADDRESS;
+		return -EFAULT;
 	}
-	show_state(ring, VDPDK_QUEUE_STATE_RUNNING, VDPDK_FAULT_NONE);
+	if (plan->kind == RING_VDPDK)
+		init_vdpdk(ring, plan);
+	else
+		init_split(ring, plan);
 	*place.ring = ring;
-	/* Orders the ring's contents before the pointer; pairs with the bursts' acquire. */
-	atomic_store_explicit(place.active, ring, memory_order_release);
-	if (queue->direction == VDPDK_DIRECTION_TX)
-		wake_sleeper(port, queue->index);
-	return VDPDK_ANSWER_OK;
+	if (plan->enabled)
+		publish(port, place);
+	return 0;
+}
+
+struct guest_ring *
+nmx_guestport_get_ring(struct nmx_guestport *port, uint16_t direction, uint16_t index)
+{
+	return *find_place(port, direction, index).ring;
+}
+
+void
+nmx_guestport_enable_ring(
+	struct nmx_guestport *port, uint16_t direction, uint16_t index, bool enabled)
+{
+	struct place place = find_place(port, direction, index);
+	const struct guest_ring *ring = *place.ring;
+
+	if (!enabled)
+		atomic_store_explicit(place.active, NULL, memory_order_relaxed);
+	else if (!ring->draining && atomic_load(&ring->fault) == VDPDK_FAULT_NONE)
+		publish(port, place);
 }
 
 /** Take a ring away from its data thread. */
@@ -140,20 +199,6 @@ withdraw(struct nmx_guestport *port, struct place place)
 	(*place.ring)->grace = nmx_base_ask_grace(&port->grace);
 }
 
-/** A drained ring's slots go back to the guest, if its memory is and was there. */
-static void
-return_slots(struct nmx_guestport *port, struct guest_ring *ring, uint16_t direction)
-{
-	if (atomic_load(&ring->fault) == VDPDK_FAULT_RING_GONE || ring->given_up ||
-		find_header(port, ring->range) != ring->header)
-		return;
-	if (direction == VDPDK_DIRECTION_RX)
-		nmx_ring_return_slots(&ring->slots, 0, VDPDK_FLAG_RX_UNUSED);
-	else
-		nmx_ring_return_slots(&ring->slots, VDPDK_TX_ABORTED, 0);
-	show_state(ring, VDPDK_QUEUE_STATE_STOPPED, VDPDK_FAULT_NONE);
-}
-
 /** End a drained ring. */
 static void
 end_ring(struct nmx_guestport *port, struct place place)
@@ -161,28 +206,19 @@ end_ring(struct nmx_guestport *port, struct place place)
 	struct guest_ring *ring = *place.ring;
 
 	*place.ring = NULL;
-	if (ring->has_ticket) {
-		return_slots(port, ring, place.direction);
-		nmx_vdev_answer(port->vdev, ring->ticket, VDPDK_ANSWER_OK);
-	}
+	port->front->end_ring(
+		port, place.direction, place.index, ring, nmx_guestport_is_mapped(port, ring));
 	if (!ring->given_up)
 		free(ring);
 }
 
-uint32_t
-nmx_guestport_stop_ring(struct nmx_guestport *port, uint16_t direction, uint16_t index,
-	struct nmx_vdev_ticket ticket)
+void
+nmx_guestport_stop_ring(struct nmx_guestport *port, uint16_t direction, uint16_t index)
 {
 	struct place place = find_place(port, direction, index);
-	struct guest_ring *ring = *place.ring;
 
-	if (ring == NULL || ring->has_ticket)
-		return VDPDK_ANSWER_STATE;
-	ring->has_ticket = true;
-	ring->ticket = ticket;
-	if (!ring->draining)
+	if (!(*place.ring)->draining)
 		withdraw(port, place);
-	return NMX_VDEV_LATER;
 }
 
 void
@@ -193,7 +229,7 @@ nmx_guestport_drop_rings(struct nmx_guestport *port)
 
 	while (next_place(port, &i, &place)) {
 		/* Whoever waits for the stop is forgotten by the device, too. */
-		(*place.ring)->has_ticket = false;
+		(*place.ring)->awaited = false;
 		if (!(*place.ring)->draining)
 			withdraw(port, place);
 	}
@@ -209,7 +245,7 @@ nmx_guestport_check_rings(struct nmx_guestport *port)
 		struct guest_ring *ring = *place.ring;
 		uint16_t none = VDPDK_FAULT_NONE;
 
-		if (find_header(port, ring->range) == ring->header)
+		if (nmx_guestport_is_mapped(port, ring))
 			continue;
 		if (!ring->draining)
 			atomic_store_explicit(place.active, NULL, memory_order_relaxed);
@@ -242,6 +278,8 @@ explain_fault(uint16_t fault)
 		[VDPDK_FAULT_LENGTH] = "an empty segment, or a frame too short or too long",
 		[VDPDK_FAULT_ADDRESS] = "a buffer outside the memory that the guest mapped",
 		[VDPDK_FAULT_RING_GONE] = "the ring's own memory was unmapped",
+		[NMX_SPLIT_FAULT_IDX] = "an available index that no driver can have reached",
+		[NMX_SPLIT_FAULT_ID] = "the number of a descriptor that isn't there",
 	};
 
 	return fault < RTE_DIM(words) && words[fault] != NULL ? words[fault] : "unknown";
@@ -272,11 +310,9 @@ report_fault(struct nmx_guestport *port, struct place place)
 		return;
 	ring->reported = true;
 	port->faults++;
-	if (find_header(port, ring->range) == ring->header)
-		show_state(ring, VDPDK_QUEUE_STATE_ERROR, fault);
 	if (nmx_guestport_may_log(port))
 		log_fault(port, place, fault);
-	nmx_vdev_report_fault(port->vdev);
+	port->front->report_fault(port, ring, nmx_guestport_is_mapped(port, ring));
 }
 
 void

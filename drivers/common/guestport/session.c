@@ -18,6 +18,8 @@
  * such an answer, too: whoever reads the end of file, or finds the process gone, knows that nobody
  * here reaches the memory any more.
  *
+ * A port that connects does so again, a second after the last attempt at the earliest.
+ *
  * The next client waits in the listener's queue while a session is ending, and while something that
  * a client sent is still being closed: a client can make that last, for its own port only.
  */
@@ -49,29 +51,28 @@
 /** The same when there was no descriptor left for it. */
 #define EXHAUSTED_NS (100 * NMX_NS_PER_MS)
 
+/** How often a guest's server is tried. */
+#define RETRY_NS NMX_NS_PER_S
+
 /* --- Requests --- */
 
-/** Park the present request until a grace period is over. */
-static int
-park(struct nmx_guestport *port, enum parked what, uint64_t grace)
+void
+nmx_guestport_park(struct nmx_guestport *port, enum parked what, uint64_t grace)
 {
 	port->parked = what;
 	port->parked_grace = grace;
 	port->parked_ns = 0;
-	return NMX_VFU_LATER;
 }
 
-static int
-on_map(void *context, const struct nmx_vfu_map *map, int *fd)
+int
+nmx_guestport_map(struct nmx_guestport *port, const struct nmx_mem_map *map, int *fd)
 {
-	struct nmx_guestport *port = context;
-	const struct nmx_mem_map wanted = { map->range, map->offset, map->protection };
-	int ret = nmx_mem_map(port->mem, &wanted, fd);
+	int ret = nmx_mem_map(port->mem, map, fd);
 
 	port->has_mapped = true;
 	if (ret == -EBUSY && nmx_guestport_revoke_memory(port) == 0)
 		/* Where force has laid zeroes is no place for anything, but in other windows. */
-		ret = nmx_mem_map(port->mem, &wanted, fd);
+		ret = nmx_mem_map(port->mem, map, fd);
 	if (!nmx_guestport_has_rings(port))
 		nmx_mem_reclaim(port->mem);
 	else if (nmx_mem_needs_reclaim(port->mem) && !nmx_mem_is_revoked(port->mem))
@@ -79,112 +80,22 @@ on_map(void *context, const struct nmx_vfu_map *map, int *fd)
 	return ret;
 }
 
-static int
-on_unmap(void *context, const struct nmx_range *range)
+bool
+nmx_guestport_let_go(struct nmx_guestport *port)
 {
-	struct nmx_guestport *port = context;
-	int ret = 0;
-
-	if (range == NULL)
-		nmx_mem_unmap_all(port->mem);
-	else
-		ret = nmx_mem_unmap(port->mem, *range);
-	if (ret != 0 || !nmx_mem_has_withdrawn(port->mem))
-		return ret; /* or there was nothing, or it went at once */
+	if (!nmx_mem_has_withdrawn(port->mem))
+		return false; /* there was nothing, or it went at once */
 	if (!nmx_guestport_has_rings(port)) {
-		nmx_vdev_check_memory(port->vdev);
+		port->front->check_memory(port);
 		nmx_mem_reclaim(port->mem);
-		return 0;
+		return false;
 	}
-	nmx_guestport_check_rings(port);
-	nmx_vdev_check_memory(port->vdev);
+	port->front->check_memory(port);
 	nmx_guestport_hold_loans(port);
 	port->reclaim_grace = nmx_base_ask_grace(&port->grace);
-	return park(port, PARKED_UNMAP, port->reclaim_grace);
+	nmx_guestport_park(port, PARKED_UNMAP, port->reclaim_grace);
+	return true;
 }
-
-static int
-on_read_region(void *context, const struct nmx_vfu_access *access, uint8_t *data)
-{
-	return nmx_vdev_read(((struct nmx_guestport *)context)->vdev, access, data);
-}
-
-/** Park the present request until the device's reset is done. */
-static int
-park_reset(struct nmx_guestport *port)
-{
-	return park(port, PARKED_RESET, port->reset_grace);
-}
-
-static int
-on_write_region(void *context, const struct nmx_vfu_access *access, const uint8_t *data)
-{
-	struct nmx_guestport *port = context;
-	int ret = nmx_vdev_write(port->vdev, access, data);
-
-	return ret == NMX_VFU_LATER ? park_reset(port) : ret;
-}
-
-static int
-on_connect_vectors(void *context, uint32_t index, uint32_t start, uint32_t count, int *fds)
-{
-	struct nmx_guestport *port = context;
-	int ret;
-
-	if (index != NMX_VFU_IRQ_MSIX)
-		return 0; /* errors and requests to go: never signalled */
-	ret = nmx_guestport_swap_vectors(port, start, count, fds);
-	if (ret > 0 && nmx_guestport_has_rings(port)) {
-		port->vector_grace = nmx_base_ask_grace(&port->grace);
-		return park(port, PARKED_VECTORS, port->vector_grace);
-	}
-	if (!nmx_guestport_has_rings(port))
-		nmx_guestport_settle_vectors(port);
-	return ret < 0 ? ret : 0;
-}
-
-static int
-on_trigger_vector(void *context, uint32_t index, uint32_t vector)
-{
-	if (index == NMX_VFU_IRQ_MSIX)
-		nmx_guestport_signal_vector(context, (uint16_t)vector);
-	return 0;
-}
-
-static int
-on_reset(void *context)
-{
-	struct nmx_guestport *port = context;
-
-	return nmx_vdev_reset(port->vdev) ? 0 : park_reset(port);
-}
-
-static uint32_t
-on_list_doorbells(void *context, uint32_t region, struct nmx_vfu_doorbell *list, uint32_t room)
-{
-	struct nmx_guestport *port = context;
-	uint32_t n = 0;
-
-	if (region != VDPDK_BAR_SIGNAL)
-		return 0;
-	for (; n < port->n_queue_pairs && n < room; n++) {
-		list[n].offset = VDPDK_REG_TX_DOORBELL(n);
-		list[n].size = 4;
-		list[n].fd = port->from_guest[n].doorbell;
-	}
-	return n;
-}
-
-static const struct nmx_vfu_handlers handlers = {
-	.map = on_map,
-	.unmap = on_unmap,
-	.read_region = on_read_region,
-	.write_region = on_write_region,
-	.connect_vectors = on_connect_vectors,
-	.trigger_vector = on_trigger_vector,
-	.reset = on_reset,
-	.list_doorbells = on_list_doorbells,
-};
 
 /* --- Beginning and end --- */
 
@@ -220,17 +131,14 @@ close_doorbell(struct nmx_from_guest *queue)
 static void
 clean_up(struct nmx_guestport *port)
 {
-	int left[1 + NMX_VFU_SERVER_FDS_MAX];
-	unsigned int n;
+	int left[1 + FRONT_FDS_MAX];
+	unsigned int n = port->front->fini(port, left + 1);
 
-	nmx_vdev_attach(port->vdev, NULL);
 	nmx_mem_destroy(port->mem);
 	port->mem = NULL;
 	nmx_guestport_close_vectors(port);
 	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
 		close_doorbell(&port->from_guest[i]);
-	n = nmx_vfu_destroy_server(port->server, left + 1);
-	port->server = NULL;
 	left[0] = nmx_base_take_fd(&port->connection);
 	nmx_base_discard_connection(port->bin, left, 1 + n);
 	port->reset_grace = port->reclaim_grace = port->vector_grace = NO_GRACE;
@@ -253,11 +161,9 @@ set_up(struct nmx_guestport *port, uint64_t now_ns)
 	if (ret != 0)
 		return ret;
 	nmx_stream_init_socket(&port->socket, port->connection);
-	ret = nmx_vfu_create_server(
-		&port->socket.transport, &port->device, &handlers, port, now_ns, &port->server);
+	ret = port->front->begin(port, now_ns);
 	if (ret != 0)
 		return ret;
-	nmx_vdev_attach(port->vdev, port->mem);
 	port->watched = EPOLLIN;
 	return nmx_control_watch(port, NMX_CONTROL_CONNECTION, port->connection, port->watched);
 }
@@ -289,12 +195,37 @@ is_hung_up(const struct nmx_guestport *port)
 	return poll(&one, 1, 0) == 1 && (one.revents & (POLLHUP | POLLERR)) != 0;
 }
 
+/** Connect to the guest's server, if it is time to try. */
+static void
+try_server(struct nmx_guestport *port, uint64_t now_ns)
+{
+	int fd;
+
+	if (port->closing || port->connection >= 0 || now_ns < port->listener_due_ns)
+		return;
+	/* Also before a server that lets us in and throws us out is tried again. */
+	port->listener_due_ns = now_ns + RETRY_NS;
+	fd = nmx_stream_connect_path(port->path);
+	if (fd >= 0) {
+		port->told_absence = false;
+		begin_session(port, fd, now_ns);
+	} else if (!port->told_absence) {
+		port->told_absence = true;
+		PORT_LOG(port, NOTICE, "can't connect to %s yet: %s; it is tried every second",
+			port->path, nmx_stream_explain_connect(fd));
+	}
+}
+
 /** Watch the listener, or don't: the next client may have to wait. */
 static void
 tend_listener(struct nmx_guestport *port, uint64_t now_ns)
 {
 	bool wanted;
 
+	if (port->path != NULL) {
+		try_server(port, now_ns);
+		return;
+	}
 	if (!nmx_base_is_bin_empty(port->bin))
 		port->listener_due_ns = now_ns + BIN_NS;
 	wanted = !port->closing && !port->ending && now_ns >= port->listener_due_ns;
@@ -346,7 +277,7 @@ nmx_guestport_end_session(struct nmx_guestport *port, const char *reason)
 		PORT_LOG(port, INFO, "the guest's session ends: %s", reason);
 	nmx_control_unwatch(port->connection);
 	port->ending = true;
-	(void)nmx_vdev_reset(port->vdev);
+	port->front->halt(port);
 }
 
 /** End the session that was told to go, if the time has come. */
@@ -355,7 +286,7 @@ advance_removal(struct nmx_guestport *port, uint64_t now_ns)
 {
 	if (port->removed_ns == 0 || port->ending)
 		return;
-	if (!port->has_left && !nmx_vdev_is_held(port->vdev)) {
+	if (!port->has_left && !port->front->is_held(port)) {
 		port->has_left = true;
 		port->removed_ns = RTE_MIN(port->removed_ns, now_ns + PARTING_NS);
 	}
@@ -368,8 +299,14 @@ nmx_guestport_remove_session(struct nmx_guestport *port, uint64_t due_ns)
 {
 	if (port->connection < 0 || port->ending)
 		return;
-	port->removed_ns = nmx_vdev_is_held(port->vdev) ? due_ns : 1;
-	nmx_vdev_remove(port->vdev);
+	port->removed_ns = port->front->is_held(port) ? due_ns : 1;
+	port->front->tell_removal(port);
+}
+
+static bool
+is_served(const struct nmx_guestport *port)
+{
+	return port->connection >= 0 && !port->ending;
 }
 
 void
@@ -378,16 +315,18 @@ nmx_guestport_serve(struct nmx_guestport *port, uint64_t now_ns)
 	uint32_t events = 0;
 	int ret;
 
-	if (port->connection < 0 || port->ending)
+	if (!is_served(port))
 		return;
-	ret = nmx_vfu_serve(port->server, now_ns);
+	ret = port->front->serve(port, now_ns);
+	if (port->ending)
+		return;
 	if (ret != 0 && ret != -EAGAIN) {
-		nmx_guestport_end_session(port, nmx_vfu_get_reason(port->server));
+		nmx_guestport_end_session(port, port->front->get_reason(port));
 		return;
 	}
-	if (nmx_vfu_wants_input(port->server))
+	if (port->front->wants_input(port))
 		events |= EPOLLIN;
-	if (nmx_vfu_wants_output(port->server))
+	if (port->front->wants_output(port))
 		events |= EPOLLOUT;
 	if (events == port->watched)
 		return;
@@ -399,7 +338,7 @@ nmx_guestport_serve(struct nmx_guestport *port, uint64_t now_ns)
 void
 nmx_guestport_meet_deadline(struct nmx_guestport *port, uint64_t now_ns)
 {
-	if (port->server != NULL && nmx_vfu_get_deadline_ns(port->server) <= now_ns)
+	if (is_served(port) && port->front->get_deadline_ns(port) <= now_ns)
 		nmx_guestport_serve(port, now_ns);
 }
 
@@ -408,11 +347,12 @@ nmx_guestport_get_deadline_ns(const struct nmx_guestport *port)
 {
 	uint64_t due_ns = NMX_NEVER_NS;
 
-	if (port->connection >= 0 && !port->ending)
-		due_ns = nmx_vfu_get_deadline_ns(port->server);
+	if (is_served(port))
+		due_ns = port->front->get_deadline_ns(port);
 	if (port->removed_ns != 0 && !port->ending)
 		due_ns = RTE_MIN(due_ns, port->removed_ns);
-	if (!port->listening && !port->ending && !port->closing)
+	if (!port->listening && !port->ending && !port->closing &&
+		(port->path == NULL || port->connection < 0))
 		due_ns = RTE_MIN(due_ns, port->listener_due_ns);
 	if (port->owed_due_ns != 0)
 		due_ns = RTE_MIN(due_ns, port->owed_due_ns);
@@ -448,11 +388,19 @@ has_pending(const struct nmx_guestport *port)
 static bool
 advance_parked(struct nmx_guestport *port)
 {
-	if (port->server == NULL)
-		return false;
+	bool answered = port->answered;
+
+	port->answered = false;
+	if (answered) {
+		port->parked_grace = NO_GRACE;
+		return true;
+	}
+	/* A ring's end is the answer. */
+	if (port->parked == PARKED_STOP)
+		return nmx_guestport_is_overdue(port) && nmx_guestport_force_answer(port);
 	if (port->parked == PARKED_VECTORS ? take_grace(port, &port->parked_grace)
 					   : take_quiet(port, &port->parked_grace)) {
-		nmx_vfu_answer(port->server, 0);
+		port->front->answer(port);
 		return true;
 	}
 	return nmx_guestport_is_overdue(port) && nmx_guestport_force_answer(port);
@@ -473,6 +421,7 @@ advance_reclaim(struct nmx_guestport *port)
 		return;
 	nmx_mem_reclaim(port->mem);
 	nmx_guestport_resume_loans(port);
+	port->front->resume(port);
 }
 
 /** Go on with what waits for data threads. */
@@ -486,11 +435,11 @@ advance_grace(struct nmx_guestport *port, uint64_t now_ns)
 	port->misses_loans = nmx_guestport_recall_loans(port, now_ns);
 	advance_reclaim(port);
 	if (take_quiet(port, &port->reset_grace))
-		nmx_vdev_finish_reset(port->vdev);
+		port->front->finish_reset(port);
 	if (take_grace(port, &port->vector_grace))
 		nmx_guestport_settle_vectors(port);
 	if (port->ending) {
-		if (!nmx_vdev_is_resetting(port->vdev) && nmx_base_is_grace_idle(&port->grace) &&
+		if (port->front->is_halted(port) && nmx_base_is_grace_idle(&port->grace) &&
 			!nmx_guestport_has_loans(port))
 			clean_up(port);
 	} else if (advance_parked(port)) {

@@ -11,8 +11,8 @@
  *
  *   1. fetch as many posted buffers as there may be frames
  *   2. judge each frame, find its buffer, translate it, prefetch both ends
- *   3. copy
- *   4. answer the slots, last first, so that the guest sees the first one last and then all
+ *   3. copy, and put the net header in front if there is one
+ *   4. answer, so that the guest sees all of a frame or nothing (kinds.h)
  *   5. signal, if the guest waits
  *
  * In 2 and 3 the private copies in front of the ready ones become the answers. A frame that is
@@ -24,13 +24,11 @@
  * `busy` held, as lending goes on from the same ring.
  */
 
-#include <rte_cycles.h>
 #include <rte_memcpy.h>
 #include <rte_prefetch.h>
 
-#include "control.h"
+#include "kinds.h"
 #include "lib/dpdk/mbufs.h"
-#include "port.h"
 
 static_assert(BURST_MAX <= NMX_DPDK_FREE_MAX, "a chunk is freed in one call");
 
@@ -100,12 +98,14 @@ copy_chain(NMX_SHARED uint8_t *to, const struct rte_mbuf *mbuf)
 	}
 }
 
-static void
-copy_planned(const struct plan *plan)
+static inline __rte_always_inline void
+copy_planned(const struct plan *plan, const enum ring_kind kind)
 {
 	for (uint16_t i = 0; i < plan->n; i++) {
 		const struct rte_mbuf *mbuf = plan->mbufs[i];
 
+		if (kind != RING_VDPDK)
+			nmx_ring_put_net_header(plan->to[i], 1, get_header_bytes(kind));
 		if (likely(mbuf->nb_segs == 1))
 			rte_memcpy(NMX_SHARED_PLAIN(void, plan->to[i]),
 				rte_pktmbuf_mtod(mbuf, void *), mbuf->data_len);
@@ -121,17 +121,17 @@ copy_planned(const struct plan *plan)
  * @return NULL: the guest has posted no more, or the burst has a fault
  */
 static inline __rte_always_inline struct nmx_ring_slot *
-next_slot(struct burst *burst, uint32_t ahead, const bool lends)
+next_slot(struct burst *burst, uint32_t ahead, const bool lends, const enum ring_kind kind)
 {
-	struct nmx_ring_host *slots = &burst->ring->slots;
-	uint32_t wanted = burst->used + ahead + 1 + (lends ? slots->window.lent : 0);
+	const struct nmx_ring_window *window = &burst->ring->half.window;
+	uint32_t wanted = burst->used + ahead + 1 + (lends ? window->lent : 0);
 
-	if (unlikely(wanted > nmx_ring_count_taken(&slots->window))) {
-		burst->fault = nmx_ring_fetch_posted(slots, burst->used + ahead + 1);
-		if (nmx_ring_count_taken(&slots->window) < wanted)
+	if (unlikely(wanted > nmx_ring_count_taken(window))) {
+		burst->fault = fetch_posted(burst->ring, burst->used + ahead + 1, kind);
+		if (nmx_ring_count_taken(window) < wanted)
 			return NULL;
 	}
-	return nmx_ring_get_taken(&slots->window, wanted - 1);
+	return nmx_ring_get_taken(window, wanted - 1);
 }
 
 /**
@@ -139,13 +139,14 @@ next_slot(struct burst *burst, uint32_t ahead, const bool lends)
  *
  * @param i      how many answers this is behind those kept
  * @param slot   that is answered
+ * @param bytes  that are told of it
  * @param lends  constant: without, it is the very one that the answer replaces
  */
 static inline __rte_always_inline void
 keep_answer(struct burst *burst, uint32_t i, struct nmx_ring_slot *slot, uint16_t bytes,
 	uint16_t flags, const bool lends)
 {
-	const struct nmx_ring_window *window = &burst->ring->slots.window;
+	const struct nmx_ring_window *window = &burst->ring->half.window;
 	struct nmx_ring_slot *answer = slot;
 
 	if (lends) {
@@ -158,37 +159,97 @@ keep_answer(struct burst *burst, uint32_t i, struct nmx_ring_slot *slot, uint16_
 
 /** Find a buffer; false: the burst has a fault. */
 static inline bool
-translate(struct burst *burst, const struct nmx_ring_slot *slot, uint32_t bytes,
-	NMX_SHARED uint8_t **ret)
+translate(struct burst *burst, uint64_t address, uint32_t bytes, NMX_SHARED uint8_t **ret)
 {
 	if (likely(nmx_mem_translate_fresh(burst->ring->mem, &burst->view, &burst->ring->cache,
-			   slot->address, bytes, NMX_MEM_WRITE, ret) == 0))
+			   address, bytes, NMX_MEM_WRITE, ret) == 0))
 		return true;
 	burst->fault = VDPDK_FAULT_ADDRESS;
-	burst->ring->untranslated = (struct nmx_range){ slot->address, bytes };
+	burst->ring->untranslated = (struct nmx_range){ address, bytes };
 	return false;
 }
 
-/* --- Frames over several buffers --- */
+/* --- Frames over several buffers, or pieces --- */
 
-/**
- * The number of buffers that a frame needs; 0: the guest hasn't posted enough. With more than
- * VDPDK_RX_SEGMENTS_MAX, which a guest can make each burst look at, it is too many.
- */
-static uint32_t
-count_buffers(struct burst *burst, uint32_t bytes)
+/** What a buffer comes to at most: pieces of virtio's, and of the header's bytes. */
+#define PIECES_MAX 64
+
+/** Where a frame goes. Nothing is copied or answered before all of it was found good. */
+struct layout {
+	NMX_SHARED uint8_t *header; /* behind the net header; NULL: none */
+	uint32_t n_buffers, n_pieces;
+	uint32_t answers[VDPDK_RX_SEGMENTS_MAX]; /* bytes in each buffer, with the net header */
+	struct {
+		NMX_SHARED uint8_t *to;
+		uint32_t bytes;
+	} pieces[PIECES_MAX];
+};
+
+/** Add a piece of guest memory; false: a fault, or no room for another one (no fault). */
+static bool
+add_piece(struct burst *burst, struct layout *layout, uint64_t address, uint32_t bytes)
 {
-	uint32_t n = 0;
+	if (layout->n_pieces == PIECES_MAX ||
+		!translate(burst, address, bytes, &layout->pieces[layout->n_pieces].to))
+		return false;
+	layout->pieces[layout->n_pieces++].bytes = bytes;
+	layout->answers[layout->n_buffers] += bytes;
+	return true;
+}
 
-	while (bytes > 0 && n <= VDPDK_RX_SEGMENTS_MAX) {
-		const struct nmx_ring_slot *slot = next_slot(burst, n, true);
+/** Lay up to *left bytes of a frame into a buffer that is a chain; false as in add_piece(). */
+static bool
+lay_into_chain(struct burst *burst, struct layout *layout, const struct nmx_ring_slot *slot,
+	uint32_t *left, const enum ring_kind kind)
+{
+	const uint32_t header_bytes = get_header_bytes(kind);
+	struct nmx_split_chain chain;
 
-		if (slot == NULL)
-			return 0;
-		bytes -= RTE_MIN(bytes, slot->length);
-		n++;
+	burst->fault = walk_chain(burst->ring, &burst->view, slot, true, kind, &chain);
+	if (burst->fault != VDPDK_FAULT_NONE)
+		return false;
+	if (layout->n_buffers == 0) {
+		if (!translate(burst, chain.header, header_bytes, &layout->header))
+			return false;
+		layout->header += header_bytes;
+		layout->answers[0] = header_bytes;
+	} else {
+		uint32_t n = RTE_MIN(*left, header_bytes);
+
+		if (!add_piece(burst, layout, chain.header, n))
+			return false;
+		*left -= n;
 	}
-	return n;
+	for (uint32_t i = 0; i<chain.n && * left> 0; i++) {
+		uint32_t n = RTE_MIN(*left, chain.extents[i].length);
+
+		if (!add_piece(burst, layout, chain.extents[i].address, n))
+			return false;
+		*left -= n;
+	}
+	return true;
+}
+
+/** The same of a buffer in one piece. */
+static bool
+lay_into_piece(struct burst *burst, struct layout *layout, const struct nmx_ring_slot *slot,
+	uint32_t *left, const enum ring_kind kind)
+{
+	const uint32_t header_bytes = get_header_bytes(kind);
+	struct nmx_range room = { slot->address, slot->length };
+	uint32_t n;
+
+	if (kind != RING_VDPDK && layout->n_buffers > 0)
+		room = nmx_ring_get_continuation(slot, header_bytes);
+	n = RTE_MIN(*left, (uint32_t)room.size);
+	if (kind != RING_VDPDK && layout->n_buffers == 0) {
+		if (!translate(burst, slot->address - header_bytes, header_bytes, &layout->header))
+			return false;
+		layout->header += header_bytes;
+		layout->answers[0] = header_bytes;
+	}
+	*left -= n;
+	return add_piece(burst, layout, room.start, n);
 }
 
 /** Where the next byte of a frame is. */
@@ -215,35 +276,6 @@ copy_piece(NMX_SHARED uint8_t *to, struct cursor *from, uint32_t bytes)
 	}
 }
 
-/** Copy a frame over n buffers and answer them in their private copies; false: a fault. */
-static bool
-scatter_frame(struct burst *burst, const struct rte_mbuf *mbuf, uint32_t n)
-{
-	struct cursor from = { mbuf, 0 };
-	uint32_t left = mbuf->pkt_len;
-
-	/* Nothing is answered before every buffer was found good: first look, then copy. */
-	for (uint32_t pass = 0; pass < 2; pass++) {
-		left = mbuf->pkt_len;
-		for (uint32_t i = 0; i < n; i++) {
-			struct nmx_ring_slot *slot = next_slot(burst, i, true);
-			uint32_t bytes = RTE_MIN(left, slot->length);
-			NMX_SHARED uint8_t *to;
-
-			if (!translate(burst, slot, bytes, &to))
-				return false;
-			left -= bytes;
-			if (pass == 0)
-				continue;
-			copy_piece(to, &from, bytes);
-			keep_answer(burst, i, slot, (uint16_t)bytes,
-				i + 1 < n ? VDPDK_FLAG_NEXT : 0, true);
-		}
-	}
-	burst->used += n;
-	return true;
-}
-
 /** What becomes of a frame. */
 enum fate {
 	DELIVERED,
@@ -252,28 +284,72 @@ enum fate {
 	WAITS, /* for buffers, or for nothing any more: the burst ends before it */
 };
 
+/** Find room for a frame in posted buffers; DELIVERED if there is. */
 static enum fate
-send_scattered(struct burst *burst, const struct rte_mbuf *mbuf)
+lay_out(struct burst *burst, struct layout *layout, uint32_t bytes, const enum ring_kind kind)
 {
-	uint32_t n;
+	const uint32_t n_max = burst->ring->scatter ? VDPDK_RX_SEGMENTS_MAX : 1;
+	uint32_t left = bytes;
 
-	if (!burst->ring->scatter) {
-		burst->drops[NMX_TO_GUEST_TOO_LONG]++;
-		return DROPPED;
+	layout->header = NULL;
+	layout->n_buffers = layout->n_pieces = 0;
+	while (left > 0) {
+		const struct nmx_ring_slot *slot;
+		bool laid;
+
+		/* A guest that posts crumbs could make each burst look at many. */
+		if (layout->n_buffers == n_max)
+			return DROPPED;
+		slot = next_slot(burst, layout->n_buffers, true, kind);
+		if (slot == NULL)
+			return WAITS;
+		layout->answers[layout->n_buffers] = 0;
+		laid = is_chain(slot, kind) ? lay_into_chain(burst, layout, slot, &left, kind)
+					    : lay_into_piece(burst, layout, slot, &left, kind);
+		if (!laid)
+			return burst->fault != VDPDK_FAULT_NONE ? WAITS : DROPPED;
+		layout->n_buffers++;
 	}
-	n = count_buffers(burst, mbuf->pkt_len);
-	if (n > VDPDK_RX_SEGMENTS_MAX) {
+	return DELIVERED;
+}
+
+/** Deliver a frame that isn't in one buffer of one piece. Out of line, and of any kind. */
+static __rte_noinline enum fate
+send_scattered(struct burst *burst, const struct rte_mbuf *mbuf, const enum ring_kind kind)
+{
+	struct cursor from = { mbuf, 0 };
+	struct layout layout;
+	enum fate fate = lay_out(burst, &layout, mbuf->pkt_len, kind);
+
+	if (fate == DROPPED)
 		burst->drops[NMX_TO_GUEST_TOO_LONG]++;
-		return DROPPED;
-	}
-	return n > 0 && scatter_frame(burst, mbuf, n) ? DELIVERED : WAITS;
+	if (fate != DELIVERED)
+		return fate;
+	for (uint32_t i = 0; i < layout.n_pieces; i++)
+		copy_piece(layout.pieces[i].to, &from, layout.pieces[i].bytes);
+	if (kind != RING_VDPDK)
+		nmx_ring_put_net_header(
+			layout.header, (uint16_t)layout.n_buffers, get_header_bytes(kind));
+	for (uint32_t i = 0; i < layout.n_buffers; i++)
+		keep_answer(burst, i, next_slot(burst, i, true, kind), (uint16_t)layout.answers[i],
+			i + 1 < layout.n_buffers ? VDPDK_FLAG_NEXT : 0, true);
+	burst->used += layout.n_buffers;
+	return DELIVERED;
 }
 
 /* --- Chunks --- */
 
+/** In front of a frame that is in a buffer of the guest's; the header's bytes were lent, too. */
+static inline __rte_always_inline void
+put_header(const struct rte_mbuf *mbuf, const enum ring_kind kind)
+{
+	nmx_ring_put_net_header(
+		(NMX_SHARED uint8_t *)rte_pktmbuf_mtod(mbuf, uint8_t *), 1, get_header_bytes(kind));
+}
+
 /** Answer a frame that is in a buffer of the guest's already, out of turn; false: it isn't. */
-static inline bool
-answer_loan(struct burst *burst, struct rte_mbuf *mbuf)
+static inline __rte_always_inline bool
+answer_loan(struct burst *burst, struct rte_mbuf *mbuf, const enum ring_kind kind)
 {
 	struct nmx_ring_slot slot;
 	uint32_t answer;
@@ -283,9 +359,12 @@ answer_loan(struct burst *burst, struct rte_mbuf *mbuf)
 			burst->map, mbuf, VDPDK_FRAME_BYTES_MIN, burst->bytes_max, &answer))
 		return false;
 	slot.id = VDPDK_W1_ID(answer);
-	keep_answer(burst, 0, &slot, VDPDK_W1_LENGTH(answer), 0, true);
+	keep_answer(burst, 0, &slot, (uint16_t)(VDPDK_W1_LENGTH(answer) + get_header_bytes(kind)),
+		0, true);
+	if (kind != RING_VDPDK)
+		put_header(mbuf, kind);
 	nmx_rxmap_finish_loans(burst->map, &mbuf, 1);
-	burst->ring->slots.window.lent--;
+	burst->ring->half.window.lent--;
 	burst->used++;
 	burst->mapped++;
 	return true;
@@ -299,8 +378,9 @@ answer_loan(struct burst *burst, struct rte_mbuf *mbuf)
  */
 static inline __rte_always_inline enum fate
 plan_frame(struct burst *burst, struct plan *plan, struct rte_mbuf *mbuf, const bool lends,
-	const bool lent)
+	const bool lent, const enum ring_kind kind)
 {
+	const uint32_t header_bytes = get_header_bytes(kind);
 	enum nmx_to_guest_drop drop = judge_frame(burst, mbuf);
 	struct nmx_ring_slot *slot;
 
@@ -308,37 +388,23 @@ plan_frame(struct burst *burst, struct plan *plan, struct rte_mbuf *mbuf, const 
 		burst->drops[drop]++;
 		return DROPPED;
 	}
-	if (lent && answer_loan(burst, mbuf))
+	if (lent && answer_loan(burst, mbuf, kind))
 		return MAPPED;
-	slot = next_slot(burst, 0, lends);
+	slot = next_slot(burst, 0, lends, kind);
 	if (unlikely(slot == NULL))
 		return WAITS;
-	if (unlikely(mbuf->pkt_len > slot->length))
-		return send_scattered(burst, mbuf);
-	if (unlikely(!translate(burst, slot, mbuf->pkt_len, &plan->to[plan->n])))
+	if (unlikely(mbuf->pkt_len > slot->length || is_chain(slot, kind)))
+		return send_scattered(burst, mbuf, kind);
+	if (unlikely(!translate(burst, slot->address - header_bytes, mbuf->pkt_len + header_bytes,
+		    &plan->to[plan->n])))
 		return WAITS;
 	rte_prefetch0(rte_pktmbuf_mtod(mbuf, void *));
 	nmx_base_prefetch_to_write(plan->to[plan->n]);
+	plan->to[plan->n] += header_bytes;
 	plan->mbufs[plan->n++] = mbuf;
-	keep_answer(burst, 0, slot, (uint16_t)mbuf->pkt_len, 0, lends);
+	keep_answer(burst, 0, slot, (uint16_t)(mbuf->pkt_len + header_bytes), 0, lends);
 	burst->used++;
 	return DELIVERED;
-}
-
-/** Answer the slots of a chunk, last first. */
-static inline void
-answer_slots(struct burst *burst)
-{
-	struct nmx_ring_host slots = burst->ring->slots;
-
-	for (uint32_t i = burst->used; i-- > 0;) {
-		const struct nmx_ring_slot *slot = nmx_ring_get_taken(&slots.window, i);
-
-		nmx_ring_complete_slot_w0(
-			&slots, i, 0, VDPDK_W1(slot->length, slot->id, slot->flags, 0));
-	}
-	nmx_ring_advance_comp(&burst->ring->slots.window, burst->used);
-	burst->used = 0;
 }
 
 /**
@@ -347,23 +413,22 @@ answer_slots(struct burst *burst)
  *
  * @return how many
  */
-static inline uint32_t
-answer_in_place(struct burst *burst, struct rte_mbuf **mbufs, uint32_t n)
+static inline __rte_always_inline uint32_t
+answer_in_place(struct burst *burst, struct rte_mbuf **mbufs, uint32_t n, const enum ring_kind kind)
 {
-	struct nmx_ring_host slots = burst->ring->slots;
 	uint32_t answers[BURST_MAX];
 
 	if (unlikely(!burst->has_loans))
 		return 0;
 	n = nmx_rxmap_count_in_place(
 		burst->map, mbufs, n, VDPDK_FRAME_BYTES_MIN, burst->bytes_max, answers);
-	for (uint32_t i = n; i-- > 0;) {
+	for (uint32_t i = 0; i < n; i++) {
 		burst->bytes += answers[i] & UINT16_MAX;
-		nmx_ring_complete_slot_w0(&slots, i, 0, answers[i]);
+		if (kind != RING_VDPDK)
+			put_header(mbufs[i], kind);
 	}
+	answer_lent(burst->ring, answers, n, kind);
 	nmx_rxmap_finish_loans(burst->map, mbufs, n);
-	nmx_ring_advance_comp(&burst->ring->slots.window, n);
-	burst->ring->slots.window.lent -= n;
 	burst->frames += n;
 	burst->mapped += n;
 	return n;
@@ -372,17 +437,17 @@ answer_in_place(struct burst *burst, struct rte_mbuf **mbufs, uint32_t n)
 /** One frame after the other. @return frames dealt with; `rest` are those to be freed, if lends */
 static inline __rte_always_inline uint16_t
 send_frames(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, struct rte_mbuf **rest,
-	uint16_t *n_rest, const bool consume, const bool lends)
+	uint16_t *n_rest, const bool consume, const bool lends, const enum ring_kind kind)
 {
 	struct plan plan;
 	uint16_t i;
 
 	plan.n = 0;
-	nmx_ring_claim_slots(&burst->ring->slots, n);
-	burst->fault = nmx_ring_fetch_posted(&burst->ring->slots, n);
+	claim_answers(burst->ring, n, kind);
+	burst->fault = fetch_posted(burst->ring, n, kind);
 	for (i = 0; i < n; i++) {
 		uint32_t bytes = mbufs[i]->pkt_len;
-		enum fate fate = plan_frame(burst, &plan, mbufs[i], lends, lends && consume);
+		enum fate fate = plan_frame(burst, &plan, mbufs[i], lends, lends && consume, kind);
 
 		if (fate == WAITS)
 			break;
@@ -393,8 +458,9 @@ send_frames(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, struct rte
 		if (lends && consume && fate != MAPPED)
 			rest[(*n_rest)++] = mbufs[i];
 	}
-	copy_planned(&plan);
-	answer_slots(burst);
+	copy_planned(&plan, kind);
+	answer_posted(burst->ring, burst->used, kind);
+	burst->used = 0;
 	return i;
 }
 
@@ -407,13 +473,13 @@ send_frames(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, struct rte
  */
 static inline __rte_always_inline uint16_t
 send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume,
-	const bool lends)
+	const bool lends, const enum ring_kind kind)
 {
 	struct rte_mbuf *rest[BURST_MAX];
 	uint16_t n_rest = 0, done = 0;
 
 	if (!lends) {
-		done = send_frames(burst, mbufs, n, rest, &n_rest, consume, false);
+		done = send_frames(burst, mbufs, n, rest, &n_rest, consume, false, kind);
 		if (consume)
 			nmx_dpdk_free_mbufs(mbufs, done, true);
 		return done;
@@ -422,9 +488,10 @@ send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool 
 	nmx_rxmap_sweep(burst->map);
 	burst->has_loans = burst->queue->lender == burst->ring;
 	if (consume)
-		done = (uint16_t)answer_in_place(burst, mbufs, n);
+		done = (uint16_t)answer_in_place(burst, mbufs, n, kind);
 	if (unlikely(done < n))
-		done += send_frames(burst, mbufs + done, n - done, rest, &n_rest, consume, true);
+		done += send_frames(
+			burst, mbufs + done, n - done, rest, &n_rest, consume, true, kind);
 	nmx_guestport_show_loans(burst->ring);
 	nmx_rxmap_unlock(burst->map);
 	if (consume)
@@ -432,23 +499,13 @@ send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool 
 	return done;
 }
 
-/** Signal the guest, or leave it to the control thread if its budget is used. */
 static void
 signal_guest(struct nmx_to_guest *queue)
 {
-	/* Without a bound the time doesn't matter. */
-	uint64_t now = queue->signals.interval == 0 ? 0 : rte_rdtsc();
-
-	if (unlikely(!nmx_base_take_rate(&queue->signals, now))) {
+	if (nmx_guestport_ring_bell(queue->port, &queue->bell))
+		queue->counters.signals++;
+	else
 		queue->counters.late_signals++;
-		if (!atomic_exchange(&queue->owes_signal, true)) {
-			atomic_store(&queue->port->owes_signals, true);
-			nmx_control_wake();
-		}
-		return;
-	}
-	queue->counters.signals++;
-	nmx_guestport_signal_vector(queue->port, VDPDK_VECTOR_RX(queue->index));
 }
 
 static void
@@ -466,7 +523,7 @@ add_counters(struct burst *burst)
 /** As send_chunk(), any number. */
 static inline __rte_always_inline uint16_t
 send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume,
-	const bool lends)
+	const bool lends, const enum ring_kind kind)
 {
 	struct nmx_to_guest *queue = burst->queue;
 	uint16_t done = 0;
@@ -476,18 +533,33 @@ send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool 
 		&queue->port->to_guest_bytes_max, memory_order_relaxed);
 	while (done < n) {
 		uint16_t chunk = RTE_MIN(n - done, BURST_MAX);
-		uint16_t sent = send_chunk(burst, mbufs + done, chunk, consume, lends);
+		uint16_t sent = send_chunk(burst, mbufs + done, chunk, consume, lends, kind);
 
 		done += sent;
 		if (sent < chunk || unlikely(burst->fault != VDPDK_FAULT_NONE))
 			break;
 	}
-	if (burst->frames > 0 && nmx_ring_take_event(&burst->ring->bell))
+	if (burst->frames > 0 && take_event(burst->ring, kind))
 		signal_guest(queue);
 	if (unlikely(burst->fault != VDPDK_FAULT_NONE))
 		nmx_guestport_set_fault(queue->port, burst->ring, &queue->active, burst->fault);
 	add_counters(burst);
 	return done;
+}
+
+/** As send_burst(), of whatever kind. */
+static inline __rte_always_inline uint16_t
+send_by_kind(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume,
+	const bool lends)
+{
+	switch (burst->ring->kind) {
+	case RING_VDPDK:
+		return send_burst(burst, mbufs, n, consume, lends, RING_VDPDK);
+	case RING_SPLIT:
+		return send_burst(burst, mbufs, n, consume, lends, RING_SPLIT);
+	default:
+		return send_burst(burst, mbufs, n, consume, lends, RING_SPLIT_LEGACY);
+	}
 }
 
 /** A burst to whatever queue. @param consume  constant */
@@ -504,9 +576,9 @@ deliver(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n, const b
 		if (consume)
 			rte_pktmbuf_free_bulk(mbufs, n);
 	} else if (burst.map == NULL) {
-		n = send_burst(&burst, mbufs, n, consume, false);
+		n = send_by_kind(&burst, mbufs, n, consume, false);
 	} else {
-		n = send_burst(&burst, mbufs, n, consume, true);
+		n = send_by_kind(&burst, mbufs, n, consume, true);
 	}
 	nmx_base_leave_bracket(&queue->bracket);
 	return n;

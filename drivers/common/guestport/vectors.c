@@ -3,7 +3,7 @@
  */
 
 /**
- * The guest's eventfds. Control.
+ * The guest's eventfds, and signals to them. Control, but for what is said in port.h.
  *
  * Theory of operation
  *
@@ -22,6 +22,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <rte_cycles.h>
+
+#include "control.h"
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "port.h"
 
@@ -102,5 +106,76 @@ nmx_guestport_close_vectors(struct nmx_guestport *port)
 		int fd = atomic_exchange(&port->vectors[i], -1);
 
 		nmx_base_close_fd(&fd);
+	}
+}
+
+/* --- Signals --- */
+
+static int
+get_vector(const struct nmx_guestport *port, uint16_t vector)
+{
+	return atomic_load_explicit(&port->vectors[vector], memory_order_acquire);
+}
+
+void
+nmx_guestport_signal_vector(struct nmx_guestport *port, uint16_t vector)
+{
+	int fd = get_vector(port, vector);
+
+	if (fd >= 0)
+		nmx_guestport_send_signal(fd);
+}
+
+void
+nmx_guestport_signal_own_vector(struct nmx_guestport *port, uint16_t vector)
+{
+	int fd = get_vector(port, vector);
+
+	if (fd >= 0)
+		nmx_guestport_send_own_signal(fd);
+}
+
+bool
+nmx_guestport_ring_bell(struct nmx_guestport *port, struct guest_bell *bell)
+{
+	/* Without a bound the time doesn't matter. */
+	uint64_t now = bell->budget.interval == 0 ? 0 : rte_rdtsc();
+
+	if (unlikely(!nmx_base_take_rate(&bell->budget, now))) {
+		if (!atomic_exchange(&bell->owes, true)) {
+			atomic_store(&port->owes_signals, true);
+			nmx_control_wake();
+		}
+		return false;
+	}
+	nmx_guestport_signal_vector(port, bell->vector);
+	return true;
+}
+
+/** Late signals are this late. */
+#define OWED_NS (NMX_NS_PER_S / 1000)
+
+static void
+pay_bell(struct nmx_guestport *port, struct guest_bell *bell)
+{
+	if (atomic_exchange(&bell->owes, false))
+		nmx_guestport_signal_own_vector(port, bell->vector);
+}
+
+void
+nmx_guestport_pay_signals(struct nmx_guestport *port, uint64_t now_ns)
+{
+	if (!atomic_load(&port->owes_signals))
+		return;
+	if (port->owed_due_ns == 0)
+		port->owed_due_ns = now_ns + OWED_NS;
+	if (now_ns < port->owed_due_ns)
+		return;
+	port->owed_due_ns = 0;
+	/* Before the queues' marks: a queue that owes from now on sets it again. */
+	atomic_store(&port->owes_signals, false);
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++) {
+		pay_bell(port, &port->to_guest[i].bell);
+		pay_bell(port, &port->from_guest[i].bell);
 	}
 }

@@ -82,6 +82,8 @@ enum nmx_rxmap_reason {
 	NMX_RXMAP_TOO_SHORT,   /* the buffer, for what the NIC was told */
 	NMX_RXMAP_UNREACHABLE, /* not in memory that can be written to, with headroom in front */
 	NMX_RXMAP_NO_DMA,      /* there, but not mapped for the uplink's device */
+	NMX_RXMAP_IN_PIECES,   /* the buffer is a chain of descriptors */
+	NMX_RXMAP_ORDER,       /* the guest takes answers in the order of its posting only */
 	NMX_RXMAP_REASONS
 };
 

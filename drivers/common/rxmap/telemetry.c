@@ -59,6 +59,8 @@ static const char *const reasons[] = {
 	[NMX_RXMAP_TOO_SHORT] = "own_too_short",
 	[NMX_RXMAP_UNREACHABLE] = "own_unreachable",
 	[NMX_RXMAP_NO_DMA] = "own_no_dma",
+	[NMX_RXMAP_IN_PIECES] = "own_in_pieces",
+	[NMX_RXMAP_ORDER] = "own_order",
 };
 
 static_assert(RTE_DIM(reasons) == NMX_RXMAP_REASONS, "each reason has a name");

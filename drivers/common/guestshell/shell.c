@@ -10,7 +10,7 @@
 
 #include "lib/dpdk/interrupts.h"
 #include "lib/dpdk/port.h"
-#include "vdpdk_host.h"
+#include "shell.h"
 
 /** A memory port has no ring of its own; the number that programs ask for means nothing. */
 #define DESCRIPTORS_MAX 4096
@@ -18,7 +18,7 @@
 /** Less isn't worth a chain: the smallest frame fits. */
 #define RX_BUFFER_BYTES_MIN 64
 
-static struct vdpdk_host_port *
+static struct nmx_guestshell *
 get_port(const struct rte_eth_dev *dev)
 {
 	return dev->data->dev_private;
@@ -41,7 +41,7 @@ transmit(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 static int
 update_link(struct rte_eth_dev *dev, int wait)
 {
-	struct vdpdk_host_port *port = get_port(dev);
+	struct nmx_guestshell *port = get_port(dev);
 	struct rte_eth_link link = {
 		.link_speed = NMX_LINK_SPEED_MBPS,
 		.link_duplex = RTE_ETH_LINK_FULL_DUPLEX,
@@ -108,7 +108,7 @@ stop(struct rte_eth_dev *dev)
 static int
 close_port(struct rte_eth_dev *dev)
 {
-	struct vdpdk_host_port *port = get_port(dev);
+	struct nmx_guestshell *port = get_port(dev);
 
 	nmx_dpdk_end_counters(&port->served);
 	nmx_guestport_destroy(port->guest);
@@ -232,22 +232,22 @@ static const struct eth_dev_ops operations = {
 	.tx_done_cleanup = clean_up_tx,
 	.rx_queue_intr_enable = enable_rx_interrupt,
 	.rx_queue_intr_disable = disable_rx_interrupt,
-	.stats_get = vdpdk_host_get_stats,
-	.stats_reset = vdpdk_host_reset_stats,
-	.xstats_get = vdpdk_host_get_xstats,
-	.xstats_get_names = vdpdk_host_get_xstats_names,
-	.xstats_reset = vdpdk_host_reset_stats,
+	.stats_get = nmx_guestshell_get_stats,
+	.stats_reset = nmx_guestshell_reset_stats,
+	.xstats_get = nmx_guestshell_get_xstats,
+	.xstats_get_names = nmx_guestshell_get_xstats_names,
+	.xstats_reset = nmx_guestshell_reset_stats,
 };
 
 /* --- A secondary's view --- */
 
-const struct eth_dev_ops vdpdk_host_view_operations = {
+const struct eth_dev_ops nmx_guestshell_view_operations = {
 	.dev_close = nmx_dpdk_close_view,
 	.dev_infos_get = get_info,
 	.link_update = nmx_dpdk_keep_link,
-	.stats_get = vdpdk_host_get_stats,
-	.xstats_get = vdpdk_host_get_xstats,
-	.xstats_get_names = vdpdk_host_get_xstats_names,
+	.stats_get = nmx_guestshell_get_stats,
+	.xstats_get = nmx_guestshell_get_xstats,
+	.xstats_get_names = nmx_guestshell_get_xstats_names,
 };
 
 /* --- Making the port --- */
@@ -256,14 +256,14 @@ const struct eth_dev_ops vdpdk_host_view_operations = {
 static int
 init_interrupts(struct rte_eth_dev *dev)
 {
-	struct vdpdk_host_port *port = get_port(dev);
+	struct nmx_guestshell *port = get_port(dev);
 	int fds[RTE_MAX_RXTX_INTR_VEC_ID];
 
 	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
 		fds[i] = nmx_guestport_get_wake_fd(nmx_guestport_get_from_guest(port->guest, i));
 	dev->intr_handle = nmx_dpdk_make_rx_interrupts(fds, port->n_queue_pairs, 0);
 	if (dev->intr_handle == NULL) {
-		HOST_LOG(ERR, "no memory for interrupts; give EAL more");
+		SHELL_LOG(port->driver, ERR, "no memory for interrupts; give EAL more");
 		return -ENOMEM;
 	}
 	return 0;
@@ -272,7 +272,7 @@ init_interrupts(struct rte_eth_dev *dev)
 static int
 allocate(struct rte_eth_dev *dev, uint16_t n_queue_pairs)
 {
-	struct vdpdk_host_port *port = get_port(dev);
+	struct nmx_guestshell *port = get_port(dev);
 
 	port->n_queue_pairs = n_queue_pairs;
 	rte_spinlock_init(&port->link_lock);
@@ -280,7 +280,7 @@ allocate(struct rte_eth_dev *dev, uint16_t n_queue_pairs)
 	port->from_base = rte_calloc(NULL, n_queue_pairs, sizeof(*port->from_base), 0);
 	dev->data->mac_addrs = rte_zmalloc(NULL, sizeof(struct rte_ether_addr), 0);
 	if (port->to_base == NULL || port->from_base == NULL || dev->data->mac_addrs == NULL) {
-		HOST_LOG(ERR, "no memory for a port; give EAL more");
+		SHELL_LOG(port->driver, ERR, "no memory for a port; give EAL more");
 		return -ENOMEM;
 	}
 	rte_eth_random_addr(dev->data->mac_addrs->addr_bytes);
@@ -288,40 +288,34 @@ allocate(struct rte_eth_dev *dev, uint16_t n_queue_pairs)
 }
 
 static int
-open_guestport(struct rte_eth_dev *dev, const struct vdpdk_host_args *args)
+open_guestport(struct rte_eth_dev *dev, const struct nmx_guestport_config *config)
 {
-	struct vdpdk_host_port *port = get_port(dev);
-	struct nmx_guestport_config config = {
-		.path = args->path,
-		.name = dev->data->name,
-		.n_queue_pairs = args->n_queue_pairs,
-		.mem_bytes_max = args->mem_bytes_max,
-		.without_vectors = args->without_vectors,
-		.mode = 0600,
-		.user = (uid_t)-1,
-		.group = (gid_t)-1,
-		.link_changed = on_link_change,
-		.context = dev,
-	};
+	struct nmx_guestshell *port = get_port(dev);
+	struct nmx_guestport_config whole = *config;
 	const char *reason;
 	int ret;
 
-	memcpy(config.mac, args->guest_mac.addr_bytes, sizeof(config.mac));
-	ret = nmx_guestport_create(&config, &port->guest, &reason);
+	whole.name = dev->data->name;
+	whole.link_changed = on_link_change;
+	whole.context = dev;
+	ret = nmx_guestport_create(&whole, &port->guest, &reason);
 	if (ret != 0)
-		HOST_LOG(
-			ERR, "can't listen at %s: %s (%s)", args->path, reason, rte_strerror(-ret));
+		SHELL_LOG(port->driver, ERR, "can't listen at %s: %s (%s)", config->path, reason,
+			rte_strerror(-ret));
 	return ret;
 }
 
 int
-vdpdk_host_init_port(struct rte_eth_dev *dev, const struct vdpdk_host_args *args)
+nmx_guestshell_init_port(struct rte_eth_dev *dev, const struct nmx_guestshell_driver *driver,
+	const struct nmx_guestport_config *config)
 {
-	struct vdpdk_host_port *port = get_port(dev);
-	int ret = allocate(dev, args->n_queue_pairs);
+	struct nmx_guestshell *port = get_port(dev);
+	int ret;
 
+	port->driver = driver;
+	ret = allocate(dev, config->n_queue_pairs);
 	if (ret == 0)
-		ret = open_guestport(dev, args);
+		ret = open_guestport(dev, config);
 	if (ret == 0)
 		ret = init_interrupts(dev);
 	if (ret != 0) {
@@ -336,7 +330,7 @@ vdpdk_host_init_port(struct rte_eth_dev *dev, const struct vdpdk_host_args *args
 	dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
 	dev->data->promiscuous = 1;
 	dev->data->all_multicast = 1;
-	vdpdk_host_serve_counters(dev);
+	nmx_guestshell_serve_counters(dev);
 	update_link(dev, 0);
 	return 0;
 }

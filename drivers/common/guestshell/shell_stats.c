@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "vdpdk_host.h"
+#include "shell.h"
 
-static const struct vdpdk_host_port *
+static const struct nmx_guestshell *
 get_port(const struct rte_eth_dev *dev)
 {
 	return dev->data->dev_private;
@@ -18,7 +18,7 @@ get_port(const struct rte_eth_dev *dev)
 
 /** A queue's counters since the last reset. */
 static void
-read_to_guest(const struct vdpdk_host_port *port, uint16_t i, struct nmx_to_guest_counters *c)
+read_to_guest(const struct nmx_guestshell *port, uint16_t i, struct nmx_to_guest_counters *c)
 {
 	const struct nmx_to_guest_counters *base = &port->to_base[i];
 
@@ -32,7 +32,7 @@ read_to_guest(const struct vdpdk_host_port *port, uint16_t i, struct nmx_to_gues
 }
 
 static void
-read_from_guest(const struct vdpdk_host_port *port, uint16_t i, struct nmx_from_guest_counters *c)
+read_from_guest(const struct nmx_guestshell *port, uint16_t i, struct nmx_from_guest_counters *c)
 {
 	const struct nmx_from_guest_counters *base = &port->from_base[i];
 
@@ -55,7 +55,7 @@ sum(const uint64_t *numbers, unsigned int n)
 }
 
 static void
-add_queue(const struct vdpdk_host_port *port, uint16_t i, struct rte_eth_stats *stats)
+add_queue(const struct nmx_guestshell *port, uint16_t i, struct rte_eth_stats *stats)
 {
 	struct nmx_to_guest_counters to;
 	struct nmx_from_guest_counters from;
@@ -79,7 +79,7 @@ add_queue(const struct vdpdk_host_port *port, uint16_t i, struct rte_eth_stats *
 }
 
 int
-vdpdk_host_get_stats(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
+nmx_guestshell_get_stats(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
 {
 	for (uint16_t i = 0; i < get_port(dev)->n_queue_pairs; i++)
 		add_queue(get_port(dev), i, stats);
@@ -87,9 +87,9 @@ vdpdk_host_get_stats(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
 }
 
 int
-vdpdk_host_reset_stats(struct rte_eth_dev *dev)
+nmx_guestshell_reset_stats(struct rte_eth_dev *dev)
 {
-	const struct vdpdk_host_port *port = get_port(dev);
+	const struct nmx_guestshell *port = get_port(dev);
 
 	for (uint16_t i = 0; i < port->n_queue_pairs; i++) {
 		nmx_guestport_get_to_counters(
@@ -103,7 +103,7 @@ vdpdk_host_reset_stats(struct rte_eth_dev *dev)
 /* --- Extended statistics: reasons, summed over queues, and the port's own counters --- */
 
 /** Name of the messages by which secondaries ask. */
-#define COUNTERS "net_vdpdk_host_counters"
+#define COUNTERS "nmx_guestshell_counters"
 
 /** A counter and its place in its structure. */
 struct counter {
@@ -166,7 +166,7 @@ get_field(const void *structure, size_t offset)
 static void
 read_port(void *context, uint64_t *numbers)
 {
-	const struct vdpdk_host_port *port = context;
+	const struct nmx_guestshell *port = context;
 	struct nmx_guestport_counters counters;
 
 	nmx_guestport_get_counters(port->guest, &counters);
@@ -186,9 +186,9 @@ get_port_counters(const struct rte_eth_dev *dev, uint64_t *numbers)
 }
 
 void
-vdpdk_host_serve_counters(struct rte_eth_dev *dev)
+nmx_guestshell_serve_counters(struct rte_eth_dev *dev)
 {
-	struct vdpdk_host_port *port = dev->data->dev_private;
+	struct nmx_guestshell *port = dev->data->dev_private;
 
 	port->served.port = dev->data->name;
 	port->served.n = RTE_DIM(port_names);
@@ -198,7 +198,7 @@ vdpdk_host_serve_counters(struct rte_eth_dev *dev)
 }
 
 int
-vdpdk_host_get_xstats_names(
+nmx_guestshell_get_xstats_names(
 	struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int n)
 {
 	unsigned int at = 0;
@@ -216,9 +216,9 @@ vdpdk_host_get_xstats_names(
 }
 
 int
-vdpdk_host_get_xstats(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n)
+nmx_guestshell_get_xstats(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n)
 {
-	const struct vdpdk_host_port *port = get_port(dev);
+	const struct nmx_guestshell *port = get_port(dev);
 	uint64_t numbers[RTE_DIM(port_names)];
 	unsigned int at = 0;
 	int ret;

@@ -4,10 +4,10 @@
 
 /** What the device asks of the port: its requests, signals, resets. Control. */
 
+#include <errno.h>
 #include <string.h>
 
-#include "lib/base/clock.h"
-#include "port.h"
+#include "vdpdk_front.h"
 
 static void
 on_run(void *context)
@@ -17,16 +17,54 @@ on_run(void *context)
 	atomic_store(&port->linked, true);
 }
 
+/** Store what the guest sees of a queue's state. */
+static void
+show_state(const struct guest_ring *ring, uint16_t state, uint16_t fault)
+{
+	NMX_SHARED struct vdpdk_ring_header *header = (NMX_SHARED struct vdpdk_ring_header *)
+							      ring->places[0];
+
+	nmx_base_store32(&header->device.state, VDPDK_QUEUE_STATE_WORD(state, fault));
+}
+
 static uint32_t
 on_start_queue(void *context, const struct nmx_vdev_queue *queue)
 {
-	return nmx_guestport_start_ring(context, queue);
+	const struct ring_plan plan = {
+		.kind = RING_VDPDK,
+		.n_slots = queue->n_slots,
+		.n_parts = 1,
+		.parts = { { queue->ring_address, VDPDK_RING_BYTES((uint64_t)queue->n_slots) } },
+		.scatter = queue->scatter,
+		.enabled = true,
+	};
+
+	switch (nmx_guestport_start_ring(context, queue->direction, queue->index, &plan)) {
+	case 0:
+		break;
+	case -EBUSY:
+		return VDPDK_ANSWER_STATE;
+	case -EFAULT:
+		return VDPDK_ANSWER_ADDRESS;
+	default:
+		return VDPDK_ANSWER_NO_MEMORY;
+	}
+	show_state(nmx_guestport_get_ring(context, queue->direction, queue->index),
+		VDPDK_QUEUE_STATE_RUNNING, VDPDK_FAULT_NONE);
+	return VDPDK_ANSWER_OK;
 }
 
 static uint32_t
 on_stop_queue(void *context, uint16_t direction, uint16_t index, struct nmx_vdev_ticket ticket)
 {
-	return nmx_guestport_stop_ring(context, direction, index, ticket);
+	struct guest_ring *ring = nmx_guestport_get_ring(context, direction, index);
+
+	if (ring == NULL || ring->awaited)
+		return VDPDK_ANSWER_STATE;
+	ring->awaited = true;
+	ring->ticket = ticket;
+	nmx_guestport_stop_ring(context, direction, index);
+	return NMX_VDEV_LATER;
 }
 
 /** The port filters by no address: without a list its one guest may have any. */
@@ -94,54 +132,10 @@ on_ring_doorbell(void *context, uint16_t index)
 	nmx_guestport_send_own_signal(port->from_guest[index].doorbell);
 }
 
-static int
-get_vector(const struct nmx_guestport *port, uint16_t vector)
-{
-	return atomic_load_explicit(&port->vectors[vector], memory_order_acquire);
-}
-
-void
-nmx_guestport_signal_vector(struct nmx_guestport *port, uint16_t vector)
-{
-	int fd = get_vector(port, vector);
-
-	if (fd >= 0)
-		nmx_guestport_send_signal(fd);
-}
-
-void
-nmx_guestport_signal_own_vector(struct nmx_guestport *port, uint16_t vector)
-{
-	int fd = get_vector(port, vector);
-
-	if (fd >= 0)
-		nmx_guestport_send_own_signal(fd);
-}
-
 static void
 on_signal(void *context, uint16_t vector)
 {
 	nmx_guestport_signal_own_vector(context, vector);
-}
-
-/** Late signals are this late. */
-#define OWED_NS (NMX_NS_PER_S / 1000)
-
-void
-nmx_guestport_pay_signals(struct nmx_guestport *port, uint64_t now_ns)
-{
-	if (!atomic_load(&port->owes_signals))
-		return;
-	if (port->owed_due_ns == 0)
-		port->owed_due_ns = now_ns + OWED_NS;
-	if (now_ns < port->owed_due_ns)
-		return;
-	port->owed_due_ns = 0;
-	/* Before the queues' marks: a queue that owes from now on sets it again. */
-	atomic_store(&port->owes_signals, false);
-	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
-		if (atomic_exchange(&port->to_guest[i].owes_signal, false))
-			nmx_guestport_signal_own_vector(port, VDPDK_VECTOR_RX(i));
 }
 
 static void
@@ -166,6 +160,42 @@ on_reset(void *context)
 		return true;
 	port->reset_grace = nmx_base_ask_grace(&port->grace);
 	return false;
+}
+
+/* --- The ends of rings --- */
+
+/** A drained ring's slots go back to the guest, if its memory is and was there. */
+static void
+return_slots(struct guest_ring *ring, uint16_t direction)
+{
+	if (atomic_load(&ring->fault) == VDPDK_FAULT_RING_GONE || ring->given_up)
+		return;
+	if (direction == VDPDK_DIRECTION_RX)
+		nmx_ring_return_slots(&ring->half.vdpdk, 0, VDPDK_FLAG_RX_UNUSED);
+	else
+		nmx_ring_return_slots(&ring->half.vdpdk, VDPDK_TX_ABORTED, 0);
+	show_state(ring, VDPDK_QUEUE_STATE_STOPPED, VDPDK_FAULT_NONE);
+}
+
+void
+nmx_guestport_end_vdpdk_ring(struct nmx_guestport *port, uint16_t direction, uint16_t index,
+	struct guest_ring *ring, bool is_mapped)
+{
+	(void)index;
+	if (!ring->awaited)
+		return;
+	if (is_mapped)
+		return_slots(ring, direction);
+	nmx_vdev_answer(port->vdev, ring->ticket, VDPDK_ANSWER_OK);
+}
+
+void
+nmx_guestport_report_vdpdk_fault(
+	struct nmx_guestport *port, struct guest_ring *ring, bool is_mapped)
+{
+	if (is_mapped)
+		show_state(ring, VDPDK_QUEUE_STATE_ERROR, atomic_load(&ring->fault));
+	nmx_vdev_report_fault(port->vdev);
 }
 
 const struct nmx_vdev_backend nmx_guestport_backend = {
