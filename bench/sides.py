@@ -121,6 +121,33 @@ class Vhost(Peer):
                 f"net_virtio_user0,path={rig.path('s')},{self.FORMS[self.form]}"]
 
 
+class Iovtee(Vhost):
+    """The same guest behind our back end, copying both ways."""
+
+    name = "net_iovtee-copy"
+    ours = True
+
+    def host(self, rig):
+        return [*rig.plugin("iovtee"), "--vdev", f"net_iovtee0,iface={rig.path('s')}"]
+
+
+class IovteeWrapped(Iovtee):
+    """
+    With frames from the source in the guest's buffers. A vectorized guest gives answers' numbers no
+    look, so its buffers can't be lent.
+    """
+
+    name = "net_iovtee-wrapped"
+    BEST = "default"
+
+    def __init__(self, form=BEST):
+        super().__init__(form)
+
+    def behind(self, rig, lower):
+        return [*rig.plugin("softflow"), "--vdev",
+                f"net_softflow0,lower={lower},map=0:net_iovtee0"]
+
+
 class Memif(Peer):
     """memif, which copies on either side."""
 
