@@ -13,6 +13,8 @@
 
 #include "lib/ring/split_chain.h"
 
+#include "lib/ring/chain_extents.h"
+
 struct walk {
 	const NMX_SHARED struct nmx_split_desc *list;
 	uint32_t n_desc;
@@ -20,29 +22,6 @@ struct walk {
 	bool writable;
 	struct nmx_split_chain *chain;
 };
-
-/** A piece behind the header. @return VDPDK_FAULT_* */
-static uint16_t
-add_extent(struct walk *walk, uint64_t address, uint32_t length)
-{
-	struct nmx_split_chain *chain = walk->chain;
-
-	if (chain->n == NMX_SPLIT_EXTENTS_MAX)
-		return VDPDK_FAULT_CHAIN;
-	if (!walk->writable && length > VDPDK_SEGMENT_BYTES_MAX - chain->bytes)
-		return VDPDK_FAULT_LENGTH;
-	chain->extents[chain->n++] = (struct nmx_split_extent){ address, length, walk->writable };
-	chain->bytes += length;
-	return VDPDK_FAULT_NONE;
-}
-
-/** The descriptor with the header; what is behind that may be nothing. @return VDPDK_FAULT_* */
-static uint16_t
-add_first(struct walk *walk, const struct nmx_ring_slot *slot, uint32_t header_bytes)
-{
-	walk->chain->header = slot->address - header_bytes;
-	return slot->length == 0 ? VDPDK_FAULT_NONE : add_extent(walk, slot->address, slot->length);
-}
 
 /**
  * Read a descriptor behind the first.
@@ -64,13 +43,9 @@ read_next(struct walk *walk, uint16_t next, uint64_t *ret_w1)
 	desc = &walk->list[next];
 	address = nmx_base_load64(&desc->address);
 	w1 = nmx_base_load64(&desc->w1);
-	if ((NMX_SPLIT_W1_FLAGS(w1) & NMX_SPLIT_FLAG_INDIRECT) ||
-		((NMX_SPLIT_W1_FLAGS(w1) & NMX_SPLIT_FLAG_WRITE) != 0) != walk->writable)
-		return VDPDK_FAULT_FLAGS;
-	if (NMX_SPLIT_W1_LENGTH(w1) == 0)
-		return VDPDK_FAULT_LENGTH;
 	*ret_w1 = w1;
-	return add_extent(walk, address, NMX_SPLIT_W1_LENGTH(w1));
+	return nmx_ring_add_next(walk->chain, walk->writable, address, NMX_SPLIT_W1_LENGTH(w1),
+		NMX_SPLIT_W1_FLAGS(w1));
 }
 
 /** Read the first descriptor of a table. @return VDPDK_FAULT_* */
@@ -124,7 +99,7 @@ nmx_ring_walk_chain(const struct nmx_split_host *ring, const struct nmx_ring_slo
 		walk.n_read = 1;
 	}
 	if (fault == VDPDK_FAULT_NONE)
-		fault = add_first(&walk, &first, header_bytes);
+		fault = nmx_ring_add_first(ret, writable, &first, header_bytes);
 	if (fault == VDPDK_FAULT_NONE)
 		fault = follow(&walk, first.flags, first.extra);
 	return fault;
