@@ -176,6 +176,8 @@ receive_by_kind(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 		return receive_burst(burst, mbufs, n, RING_VDPDK);
 	case RING_SPLIT:
 		return receive_burst(burst, mbufs, n, RING_SPLIT);
+	case RING_PACKED:
+		return receive_burst(burst, mbufs, n, RING_PACKED);
 	default:
 		return receive_burst(burst, mbufs, n, RING_SPLIT_LEGACY);
 	}
@@ -201,27 +203,46 @@ has_work(const struct guest_ring *ring)
 {
 	struct nmx_ring_slot slot;
 
-	return nmx_ring_count_taken(&ring->half.window) > 0 ||
-	       (ring->kind == RING_VDPDK ? nmx_ring_load_slot(&ring->half.vdpdk, &slot)
-					 : nmx_ring_has_avail(&ring->half.split));
+	if (nmx_ring_count_taken(&ring->half.window) > 0)
+		return true;
+	switch (ring->kind) {
+	case RING_VDPDK:
+		return nmx_ring_load_slot(&ring->half.vdpdk, &slot);
+	case RING_PACKED:
+		return nmx_ring_has_packed_avail(&ring->half.packed);
+	default:
+		return nmx_ring_has_avail(&ring->half.split);
+	}
 }
 
 static void
 arm_ring(struct guest_ring *ring)
 {
-	if (ring->kind == RING_VDPDK)
+	switch (ring->kind) {
+	case RING_VDPDK:
 		nmx_ring_arm_event(&ring->arm);
-	else
+		break;
+	case RING_PACKED:
+		nmx_ring_arm_packed_kick(&ring->half.packed, ring->event_idx);
+		break;
+	default:
 		nmx_ring_arm_kick(&ring->half.split, ring->event_idx);
+	}
 }
 
 static void
 disarm_ring(struct guest_ring *ring)
 {
-	if (ring->kind == RING_VDPDK)
+	switch (ring->kind) {
+	case RING_VDPDK:
 		nmx_ring_disarm_event(&ring->arm);
-	else
+		break;
+	case RING_PACKED:
+		nmx_ring_disarm_packed_kick(&ring->half.packed);
+		break;
+	default:
 		nmx_ring_disarm_kick(&ring->half.split, ring->event_idx);
+	}
 }
 
 void

@@ -12,7 +12,7 @@
  * What kinds have in common, the window of private copies, they have in the same place
  * (union ring_half), and bursts use it without asking.
  *
- *                       vDPDK                       virtio, split
+ *                       vDPDK                       virtio, split and packed
  *   a frame takes       one slot or more            to the guest: one buffer or more
  *                                                   from the guest: one
  *   a buffer is         a slot                      a chain of descriptors, mostly of one
@@ -23,6 +23,7 @@
 #ifndef NMX_GUESTPORT_KINDS_H
 #define NMX_GUESTPORT_KINDS_H
 
+#include "lib/ring/packed_chain.h"
 #include "lib/ring/split_chain.h"
 #include "lib/ring/split_header.h"
 #include "port.h"
@@ -33,6 +34,7 @@ get_header_bytes(const enum ring_kind kind)
 {
 	switch (kind) {
 	case RING_SPLIT:
+	case RING_PACKED:
 		return NMX_SPLIT_NET_BYTES;
 	case RING_SPLIT_LEGACY:
 		return NMX_SPLIT_NET_BYTES_LEGACY;
@@ -54,8 +56,20 @@ claim_answers(const struct guest_ring *ring, uint32_t n, const enum ring_kind ki
 {
 	if (kind == RING_VDPDK)
 		nmx_ring_claim_slots(&ring->half.vdpdk, n);
+	else if (kind == RING_PACKED)
+		nmx_ring_claim_packed(&ring->half.packed, n);
 	else
 		nmx_ring_claim_used(&ring->half.split, n);
+}
+
+/** Fetch what guests post in virtio's rings. @return a fault */
+static inline __rte_always_inline uint16_t
+fetch_virtio(struct guest_ring *ring, uint32_t want, const bool writable, const enum ring_kind kind)
+{
+	return kind == RING_PACKED ? nmx_ring_fetch_packed(&ring->half.packed, want, writable,
+					     get_header_bytes(kind))
+				   : nmx_ring_fetch_split(&ring->half.split, want, writable,
+					     get_header_bytes(kind));
 }
 
 /** Fetch posted buffers until `want` are ready or no more are there. @return a fault */
@@ -63,8 +77,7 @@ static inline __rte_always_inline uint16_t
 fetch_posted(struct guest_ring *ring, uint32_t want, const enum ring_kind kind)
 {
 	return kind == RING_VDPDK ? nmx_ring_fetch_posted(&ring->half.vdpdk, want)
-				  : nmx_ring_fetch_split(
-					    &ring->half.split, want, true, get_header_bytes(kind));
+				  : fetch_virtio(ring, want, true, kind);
 }
 
 /** Fetch whole frames from the guest, of about `want` slots. @return a fault */
@@ -72,8 +85,7 @@ static inline __rte_always_inline uint16_t
 fetch_frames(struct guest_ring *ring, uint32_t want, const enum ring_kind kind)
 {
 	return kind == RING_VDPDK ? nmx_ring_fetch_frames(&ring->half.vdpdk, want)
-				  : nmx_ring_fetch_split(
-					    &ring->half.split, want, false, get_header_bytes(kind));
+				  : fetch_virtio(ring, want, false, kind);
 }
 
 /** Fetch posted buffers that are lent at once, n at most. Nothing is ready. @return how many */
@@ -90,6 +102,13 @@ fetch_lent(struct guest_ring *ring, struct nmx_rxmap_loan *ret_loans, uint32_t n
 		while (i < n && nmx_ring_fetch_lent(&half, &ret_loans[i].slot))
 			i++;
 		ring->half.vdpdk = half;
+	} else if (kind == RING_PACKED) {
+		struct nmx_packed_host half = ring->half.packed;
+
+		while (i < n && nmx_ring_fetch_packed_lent(
+					&half, get_header_bytes(kind), &ret_loans[i].slot))
+			i++;
+		ring->half.packed = half;
 	} else {
 		struct nmx_split_host half = ring->half.split;
 
@@ -115,6 +134,17 @@ answer_posted(struct guest_ring *ring, uint32_t n, const enum ring_kind kind)
 				&half, i, 0, VDPDK_W1(slot->length, slot->id, slot->flags, 0));
 		}
 		nmx_ring_advance_comp(&ring->half.window, n);
+	} else if (kind == RING_PACKED) {
+		struct nmx_packed_host half = ring->half.packed;
+
+		for (uint32_t i = 0; i < n; i++) {
+			const struct nmx_ring_slot *slot = nmx_ring_get_taken(&half.window, i);
+
+			nmx_ring_complete_packed(
+				&half, slot->id, slot->length, nmx_ring_get_packed_count(slot));
+		}
+		nmx_ring_publish_packed(&half, n);
+		ring->half.packed = half;
 	} else if (n > 0) {
 		struct nmx_split_host half = ring->half.split;
 
@@ -131,18 +161,28 @@ answer_posted(struct guest_ring *ring, uint32_t n, const enum ring_kind kind)
 static inline __rte_always_inline void
 answer_lent(struct guest_ring *ring, const uint32_t *answers, uint32_t n, const enum ring_kind kind)
 {
+	const uint32_t header_bytes = get_header_bytes(kind);
+
 	if (kind == RING_VDPDK) {
 		struct nmx_ring_host half = ring->half.vdpdk;
 
 		for (uint32_t i = n; i-- > 0;)
 			nmx_ring_complete_slot_w0(&half, i, 0, answers[i]);
 		nmx_ring_advance_comp(&ring->half.window, n);
+	} else if (kind == RING_PACKED) {
+		struct nmx_packed_host half = ring->half.packed;
+
+		for (uint32_t i = 0; i < n; i++)
+			nmx_ring_complete_packed(&half, VDPDK_W1_ID(answers[i]),
+				VDPDK_W1_LENGTH(answers[i]) + header_bytes, 1);
+		nmx_ring_publish_packed(&half, n);
+		ring->half.packed = half;
 	} else if (n > 0) {
 		struct nmx_split_host half = ring->half.split;
 
 		for (uint32_t i = 0; i < n; i++)
 			nmx_ring_complete_used(&half, i, VDPDK_W1_ID(answers[i]),
-				VDPDK_W1_LENGTH(answers[i]) + get_header_bytes(kind));
+				VDPDK_W1_LENGTH(answers[i]) + header_bytes);
 		nmx_ring_publish_used(&ring->half.split, n);
 	}
 	ring->half.window.lent -= n;
@@ -160,6 +200,17 @@ answer_read(struct guest_ring *ring, uint32_t n, const enum ring_kind kind)
 				VDPDK_W1(VDPDK_TX_DONE, nmx_ring_get_taken(&half.window, i)->id, 0,
 					0));
 		nmx_ring_advance_comp(&ring->half.window, n);
+	} else if (kind == RING_PACKED) {
+		struct nmx_packed_host half = ring->half.packed;
+
+		for (uint32_t i = 0; i < n; i++) {
+			const struct nmx_ring_slot *slot = nmx_ring_get_taken(&half.window, i);
+
+			nmx_ring_complete_packed(
+				&half, slot->id, 0, nmx_ring_get_packed_count(slot));
+		}
+		nmx_ring_publish_packed(&half, n);
+		ring->half.packed = half;
 	} else if (n > 0) {
 		struct nmx_split_host half = ring->half.split;
 
@@ -174,9 +225,16 @@ answer_read(struct guest_ring *ring, uint32_t n, const enum ring_kind kind)
 static inline __rte_always_inline bool
 take_event(struct guest_ring *ring, const enum ring_kind kind)
 {
-	return kind == RING_VDPDK ? nmx_ring_take_event(&ring->bell)
-				  : nmx_ring_take_split_event(
-					    &ring->half.split, &ring->split_bell, ring->event_idx);
+	switch (kind) {
+	case RING_VDPDK:
+		return nmx_ring_take_event(&ring->bell);
+	case RING_PACKED:
+		return nmx_ring_take_packed_event(
+			&ring->half.packed, &ring->packed_bell, ring->event_idx);
+	default:
+		return nmx_ring_take_split_event(
+			&ring->half.split, &ring->split_bell, ring->event_idx);
+	}
 }
 
 /**
@@ -201,9 +259,12 @@ walk_chain(struct guest_ring *ring, const struct nmx_mem_view **view,
 			return VDPDK_FAULT_ADDRESS;
 		}
 	}
-	return nmx_ring_walk_chain(&ring->half.split, slot,
-		(const NMX_SHARED struct nmx_split_desc *)table, writable, get_header_bytes(kind),
-		ret);
+	return kind == RING_PACKED ? nmx_ring_walk_packed_chain(&ring->half.packed, slot,
+					     (const NMX_SHARED struct nmx_packed_desc *)table,
+					     writable, get_header_bytes(kind), ret)
+				   : nmx_ring_walk_chain(&ring->half.split, slot,
+					     (const NMX_SHARED struct nmx_split_desc *)table,
+					     writable, get_header_bytes(kind), ret);
 }
 
 #endif

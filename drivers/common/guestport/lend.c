@@ -173,6 +173,8 @@ lend_from(struct guest_ring *ring, uint32_t room, uint8_t **ret_starts,
 		return lend_some(ring, room, ret_starts, ret_loans, n, ret_why, RING_VDPDK);
 	case RING_SPLIT:
 		return lend_some(ring, room, ret_starts, ret_loans, n, ret_why, RING_SPLIT);
+	case RING_PACKED:
+		return lend_some(ring, room, ret_starts, ret_loans, n, ret_why, RING_PACKED);
 	default:
 		return 0; /* it is ordered */
 	}

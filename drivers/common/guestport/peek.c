@@ -176,6 +176,8 @@ show_by_kind(struct nmx_peek *peek, struct rte_mbuf **ret_mbufs, uint16_t n)
 		return show_burst(peek, ret_mbufs, n, RING_VDPDK);
 	case RING_SPLIT:
 		return show_burst(peek, ret_mbufs, n, RING_SPLIT);
+	case RING_PACKED:
+		return show_burst(peek, ret_mbufs, n, RING_PACKED);
 	default:
 		return show_burst(peek, ret_mbufs, n, RING_SPLIT_LEGACY);
 	}
@@ -222,6 +224,9 @@ nmx_guestport_close_peek(struct nmx_peek *peek)
 		break;
 	case RING_SPLIT:
 		close_burst(peek, RING_SPLIT);
+		break;
+	case RING_PACKED:
+		close_burst(peek, RING_PACKED);
 		break;
 	default:
 		close_burst(peek, RING_SPLIT_LEGACY);

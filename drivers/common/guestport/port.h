@@ -40,6 +40,8 @@
 #include "lib/base/rate.h"
 #include "lib/mem/dma.h"
 #include "lib/mem/mem.h"
+#include "lib/ring/packed_event.h"
+#include "lib/ring/packed_host.h"
 #include "lib/ring/ring_event.h"
 #include "lib/ring/ring_host.h"
 #include "lib/ring/split_event.h"
@@ -76,6 +78,7 @@ enum ring_kind {
 	RING_VDPDK,
 	RING_SPLIT,        /* virtio's; net header of NMX_SPLIT_NET_BYTES */
 	RING_SPLIT_LEGACY, /* the same; of NMX_SPLIT_NET_BYTES_LEGACY */
+	RING_PACKED,       /* virtio's; of NMX_SPLIT_NET_BYTES */
 };
 
 /** The device's half of a ring, of any kind: which begins with the window. */
@@ -83,10 +86,12 @@ union ring_half {
 	struct nmx_ring_window window;
 	struct nmx_ring_host vdpdk;
 	struct nmx_split_host split;
+	struct nmx_packed_host packed;
 };
 
 static_assert(offsetof(struct nmx_ring_host, window) == 0, "union ring_half");
 static_assert(offsetof(struct nmx_split_host, window) == 0, "union ring_half");
+static_assert(offsetof(struct nmx_packed_host, window) == 0, "union ring_half");
 
 /** Pieces of the guest's memory that a ring is made of. */
 #define RING_PARTS_MAX 3
@@ -101,7 +106,7 @@ struct ring_plan {
 	bool ordered;                           /* answers go in the order of posting */
 	bool event_idx;                         /* virtio's */
 	bool enabled;                           /* data threads may use it at once */
-	uint16_t base;                          /* virtio's; if used->idx isn't it, that counts */
+	uint32_t base; /* virtio's; of a split ring, where used->idx is counts instead */
 };
 
 /** One run of a queue. */
@@ -112,7 +117,8 @@ struct guest_ring {
 	struct nmx_mem_cache cache;
 	struct nmx_ring_bell bell;        /* vDPDK, to the guest: does it wait for an interrupt */
 	struct nmx_ring_arm arm;          /* vDPDK, from the guest: we wait for a doorbell */
-	struct nmx_split_bell split_bell; /* virtio: what was signalled for */
+	struct nmx_split_bell split_bell; /* virtio's: what was signalled for */
+	struct nmx_packed_bell packed_bell;
 	const struct nmx_mem *mem;
 	bool scatter, ordered, event_idx; /* as planned */
 	struct nmx_range untranslated;    /* what a fault of kind ADDRESS is about */
@@ -257,7 +263,8 @@ struct nmx_guestport {
 
 /* ring.c: runs of queues. Control. */
 
-/** Start a queue. @return 0; -EBUSY it runs; -ENOMEM; -EFAULT its ring isn't in the memory */
+/** Start a queue. @return 0; -EBUSY it runs; -ENOMEM; -EFAULT its ring isn't in the memory; -EINVAL
+ */
 int nmx_guestport_start_ring(struct nmx_guestport *port, uint16_t direction, uint16_t index,
 	const struct ring_plan *plan);
 /** A queue's ring, whatever its state; NULL: none. */

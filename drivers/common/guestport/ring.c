@@ -99,6 +99,40 @@ init_split(struct guest_ring *ring, const struct ring_plan *plan)
 	nmx_ring_disarm_kick(&ring->half.split, plan->event_idx);
 }
 
+/** @return 0; -EINVAL a base outside of it */
+static int
+init_packed(struct guest_ring *ring, const struct ring_plan *plan)
+{
+	const struct nmx_packed_parts parts = {
+		.desc = (NMX_SHARED struct nmx_packed_desc *)ring->places[0],
+		.driver = (NMX_SHARED struct nmx_packed_event *)ring->places[1],
+		.device = (NMX_SHARED struct nmx_packed_event *)ring->places[2],
+	};
+	int ret = nmx_ring_init_packed(
+		&ring->half.packed, &parts, ring->taken, plan->n_slots, plan->base);
+
+	if (ret != 0)
+		return ret;
+	ring->packed_bell.answered = ring->half.packed.used_seq;
+	nmx_ring_disarm_packed_kick(&ring->half.packed);
+	return 0;
+}
+
+static int
+init_ring(struct guest_ring *ring, const struct ring_plan *plan)
+{
+	switch (plan->kind) {
+	case RING_VDPDK:
+		init_vdpdk(ring, plan);
+		return 0;
+	case RING_PACKED:
+		return init_packed(ring, plan);
+	default:
+		init_split(ring, plan);
+		return 0;
+	}
+}
+
 static struct guest_ring *
 make_ring(struct nmx_guestport *port, const struct ring_plan *plan)
 {
@@ -151,20 +185,18 @@ nmx_guestport_start_ring(struct nmx_guestport *port, uint16_t direction, uint16_
 {
 	struct place place = find_place(port, direction, index);
 	struct guest_ring *ring;
+	int ret;
 
 	if (*place.ring != NULL)
 		return -EBUSY;
 	ring = make_ring(port, plan);
 	if (ring == NULL)
 		return -ENOMEM;
-	if (!find_parts(port, ring, ring->places)) {
+	ret = find_parts(port, ring, ring->places) ? init_ring(ring, plan) : -EFAULT;
+	if (ret != 0) {
 		free(ring);
-		return -EFAULT;
+		return ret;
 	}
-	if (plan->kind == RING_VDPDK)
-		init_vdpdk(ring, plan);
-	else
-		init_split(ring, plan);
 	*place.ring = ring;
 	if (plan->enabled)
 		publish(port, place);

@@ -144,7 +144,7 @@ next_slot(struct burst *burst, uint32_t ahead, const bool lends, const enum ring
  */
 static inline __rte_always_inline void
 keep_answer(struct burst *burst, uint32_t i, struct nmx_ring_slot *slot, uint16_t bytes,
-	uint16_t flags, const bool lends)
+	uint16_t flags, const bool lends, const enum ring_kind kind)
 {
 	const struct nmx_ring_window *window = &burst->ring->half.window;
 	struct nmx_ring_slot *answer = slot;
@@ -154,7 +154,8 @@ keep_answer(struct burst *burst, uint32_t i, struct nmx_ring_slot *slot, uint16_
 		answer->id = slot->id;
 	}
 	answer->length = bytes;
-	answer->flags = flags;
+	/* A packed ring's have the number of the buffer's descriptors. */
+	answer->flags = kind == RING_PACKED ? slot->flags : flags;
 }
 
 /** Find a buffer; false: the burst has a fault. */
@@ -332,7 +333,7 @@ send_scattered(struct burst *burst, const struct rte_mbuf *mbuf, const enum ring
 			layout.header, (uint16_t)layout.n_buffers, get_header_bytes(kind));
 	for (uint32_t i = 0; i < layout.n_buffers; i++)
 		keep_answer(burst, i, next_slot(burst, i, true, kind), (uint16_t)layout.answers[i],
-			i + 1 < layout.n_buffers ? VDPDK_FLAG_NEXT : 0, true);
+			i + 1 < layout.n_buffers ? VDPDK_FLAG_NEXT : 0, true, kind);
 	burst->used += layout.n_buffers;
 	return DELIVERED;
 }
@@ -359,8 +360,9 @@ answer_loan(struct burst *burst, struct rte_mbuf *mbuf, const enum ring_kind kin
 			burst->map, mbuf, VDPDK_FRAME_BYTES_MIN, burst->bytes_max, &answer))
 		return false;
 	slot.id = VDPDK_W1_ID(answer);
+	slot.flags = 1 << NMX_PACKED_COUNT_SHIFT;
 	keep_answer(burst, 0, &slot, (uint16_t)(VDPDK_W1_LENGTH(answer) + get_header_bytes(kind)),
-		0, true);
+		0, true, kind);
 	if (kind != RING_VDPDK)
 		put_header(mbuf, kind);
 	nmx_rxmap_finish_loans(burst->map, &mbuf, 1);
@@ -402,7 +404,7 @@ plan_frame(struct burst *burst, struct plan *plan, struct rte_mbuf *mbuf, const 
 	nmx_base_prefetch_to_write(plan->to[plan->n]);
 	plan->to[plan->n] += header_bytes;
 	plan->mbufs[plan->n++] = mbuf;
-	keep_answer(burst, 0, slot, (uint16_t)(mbuf->pkt_len + header_bytes), 0, lends);
+	keep_answer(burst, 0, slot, (uint16_t)(mbuf->pkt_len + header_bytes), 0, lends, kind);
 	burst->used++;
 	return DELIVERED;
 }
@@ -522,15 +524,11 @@ add_counters(struct burst *burst)
 
 /** As send_chunk(), any number. */
 static inline __rte_always_inline uint16_t
-send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume,
+send_chunks(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume,
 	const bool lends, const enum ring_kind kind)
 {
-	struct nmx_to_guest *queue = burst->queue;
 	uint16_t done = 0;
 
-	burst->view = nmx_mem_get_view(burst->ring->mem);
-	burst->bytes_max = atomic_load_explicit(
-		&queue->port->to_guest_bytes_max, memory_order_relaxed);
 	while (done < n) {
 		uint16_t chunk = RTE_MIN(n - done, BURST_MAX);
 		uint16_t sent = send_chunk(burst, mbufs + done, chunk, consume, lends, kind);
@@ -539,32 +537,76 @@ send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool 
 		if (sent < chunk || unlikely(burst->fault != VDPDK_FAULT_NONE))
 			break;
 	}
+	return done;
+}
+
+static inline __rte_always_inline uint16_t
+send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume,
+	const enum ring_kind kind)
+{
+	struct nmx_to_guest *queue = burst->queue;
+
+	burst->view = nmx_mem_get_view(burst->ring->mem);
+	burst->bytes_max = atomic_load_explicit(
+		&queue->port->to_guest_bytes_max, memory_order_relaxed);
+	if (burst->map != NULL)
+		n = consume ? send_chunks(burst, mbufs, n, true, true, kind)
+			    : send_chunks(burst, mbufs, n, false, true, kind);
+	else
+		n = consume ? send_chunks(burst, mbufs, n, true, false, kind)
+			    : send_chunks(burst, mbufs, n, false, false, kind);
 	if (burst->frames > 0 && take_event(burst->ring, kind))
 		signal_guest(queue);
 	if (unlikely(burst->fault != VDPDK_FAULT_NONE))
 		nmx_guestport_set_fault(queue->port, burst->ring, &queue->active, burst->fault);
 	add_counters(burst);
-	return done;
+	return n;
 }
 
-/** As send_burst(), of whatever kind. */
-static inline __rte_always_inline uint16_t
-send_by_kind(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume,
-	const bool lends)
+/* One function for each kind: compilers do better with less in it. */
+
+static __rte_noinline uint16_t
+send_vdpdk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume)
+{
+	return send_burst(burst, mbufs, n, consume, RING_VDPDK);
+}
+
+static __rte_noinline uint16_t
+send_split(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume)
+{
+	return send_burst(burst, mbufs, n, consume, RING_SPLIT);
+}
+
+static __rte_noinline uint16_t
+send_split_legacy(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume)
+{
+	return send_burst(burst, mbufs, n, consume, RING_SPLIT_LEGACY);
+}
+
+static __rte_noinline uint16_t
+send_packed(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume)
+{
+	return send_burst(burst, mbufs, n, consume, RING_PACKED);
+}
+
+static inline uint16_t
+send_by_kind(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume)
 {
 	switch (burst->ring->kind) {
 	case RING_VDPDK:
-		return send_burst(burst, mbufs, n, consume, lends, RING_VDPDK);
+		return send_vdpdk(burst, mbufs, n, consume);
 	case RING_SPLIT:
-		return send_burst(burst, mbufs, n, consume, lends, RING_SPLIT);
+		return send_split(burst, mbufs, n, consume);
+	case RING_PACKED:
+		return send_packed(burst, mbufs, n, consume);
 	default:
-		return send_burst(burst, mbufs, n, consume, lends, RING_SPLIT_LEGACY);
+		return send_split_legacy(burst, mbufs, n, consume);
 	}
 }
 
-/** A burst to whatever queue. @param consume  constant */
-static inline __rte_always_inline uint16_t
-deliver(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n, const bool consume)
+/** A burst to whatever queue. */
+static inline uint16_t
+deliver(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n, bool consume)
 {
 	struct burst burst = { .queue = queue };
 
@@ -575,10 +617,8 @@ deliver(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n, const b
 		queue->counters.drops[NMX_TO_GUEST_NO_QUEUE] += n;
 		if (consume)
 			rte_pktmbuf_free_bulk(mbufs, n);
-	} else if (burst.map == NULL) {
-		n = send_by_kind(&burst, mbufs, n, consume, false);
 	} else {
-		n = send_by_kind(&burst, mbufs, n, consume, true);
+		n = send_by_kind(&burst, mbufs, n, consume);
 	}
 	nmx_base_leave_bracket(&queue->bracket);
 	return n;

@@ -35,6 +35,7 @@
 #define FEATURE_INDIRECT_DESC  (UINT64_C(1) << 28)
 #define FEATURE_EVENT_IDX      (UINT64_C(1) << 29)
 #define FEATURE_VERSION_1      (UINT64_C(1) << 32)
+#define FEATURE_RING_PACKED    (UINT64_C(1) << 34)
 
 /** The guest's Rx queues are even. */
 static uint16_t
@@ -67,27 +68,43 @@ on_set_features(void *context, uint64_t features)
 	return 0;
 }
 
+static enum ring_kind
+get_kind(uint64_t features)
+{
+	if (features & FEATURE_RING_PACKED)
+		return RING_PACKED;
+	return features & (FEATURE_VERSION_1 | FEATURE_MRG_RXBUF) ? RING_SPLIT : RING_SPLIT_LEGACY;
+}
+
 /** @return 0; -errno */
 static int
 start_ring(struct nmx_guestport *port, uint16_t index, const struct nmx_vhu_ring *ring)
 {
 	const uint64_t features = port->virtio->features;
-	const struct ring_plan plan = {
-		.kind = features & (FEATURE_VERSION_1 | FEATURE_MRG_RXBUF) ? RING_SPLIT
-									   : RING_SPLIT_LEGACY,
+	const bool mergeable = (features & FEATURE_MRG_RXBUF) != 0;
+	struct ring_plan plan = {
+		.kind = get_kind(features),
 		.n_slots = ring->size,
+		.base = ring->base,
 		.n_parts = 3,
 		.parts = { { ring->desc, NMX_SPLIT_DESC_BYTES(ring->size) },
 			{ ring->avail, NMX_SPLIT_AVAIL_BYTES(ring->size) },
 			{ ring->used, NMX_SPLIT_USED_BYTES(ring->size) } },
-		.scatter = (features & FEATURE_MRG_RXBUF) != 0,
-		/* DPDK's vectorized driver, and only without this, ignores answers' numbers. */
-		.ordered = (features & FEATURE_MRG_RXBUF) == 0,
+		.scatter = mergeable,
+		/* DPDK's vectorized driver, only without this, doesn't look at answers' numbers. */
+		.ordered = !mergeable,
 		.event_idx = (features & FEATURE_EVENT_IDX) != 0,
 		.enabled = ring->enabled,
 	};
-	int ret = nmx_guestport_start_ring(port, get_direction(index), index / 2, &plan);
+	int ret;
 
+	if (plan.kind == RING_PACKED) {
+		plan.ordered = false;
+		plan.parts[1].size = plan.parts[2].size = sizeof(struct nmx_packed_event);
+		if (!nmx_base_is_aligned(ring->avail | ring->used, sizeof(struct nmx_packed_event)))
+			return -EINVAL;
+	}
+	ret = nmx_guestport_start_ring(port, get_direction(index), index / 2, &plan);
 	update_link(port);
 	return ret;
 }
@@ -99,7 +116,7 @@ on_start_ring(void *context, uint16_t index, const struct nmx_vhu_ring *ring)
 	struct virtio_ring *own = &port->virtio->rings[index];
 
 	own->wanted = *ring;
-	own->waits = find_ring(port, index) != NULL;
+	own->waits = own->is_new = find_ring(port, index) != NULL;
 	return own->waits ? 0 : start_ring(port, index, ring);
 }
 
@@ -131,6 +148,7 @@ check_memory(struct nmx_guestport *port)
 			continue;
 		nmx_guestport_stop_ring(port, get_direction(i), i / 2);
 		port->virtio->rings[i].waits = true;
+		port->virtio->rings[i].is_new = false;
 	}
 	update_link(port);
 }
@@ -252,7 +270,8 @@ create(struct nmx_guestport *port, const struct nmx_guestport_config *config)
 	virtio->offer = (struct nmx_vhu_offer){
 		.features = FEATURE_MTU | FEATURE_MRG_RXBUF | FEATURE_CTRL_VQ | FEATURE_CTRL_RX |
 			    FEATURE_GUEST_ANNOUNCE | FEATURE_MQ | FEATURE_ANY_LAYOUT |
-			    FEATURE_INDIRECT_DESC | FEATURE_EVENT_IDX | FEATURE_VERSION_1,
+			    FEATURE_INDIRECT_DESC | FEATURE_EVENT_IDX | FEATURE_VERSION_1 |
+			    FEATURE_RING_PACKED,
 		.protocol_features = NMX_VHU_PROTOCOL_MQ | NMX_VHU_PROTOCOL_REPLY_ACK |
 				     NMX_VHU_PROTOCOL_NET_MTU,
 		.n_rings = (uint16_t)(2 * port->n_queue_pairs),
@@ -347,11 +366,24 @@ get_deadline_ns(const struct nmx_guestport *port)
 	return nmx_vhu_get_deadline_ns(port->virtio->server);
 }
 
-/** How far a ring's guest has seen answers. */
-static uint16_t
+/** Where a ring's next run begins, and nothing is given back to the guest. */
+static uint32_t
 get_base(const struct guest_ring *ring)
 {
-	return (uint16_t)ring->half.window.comp;
+	const struct nmx_packed_host *packed = &ring->half.packed;
+
+	if (ring->kind != RING_PACKED)
+		return (uint16_t)ring->half.window.comp;
+	return NMX_PACKED_BASE(nmx_ring_get_packed_position(packed, packed->avail_seq),
+		nmx_ring_get_packed_position(packed, packed->used_seq));
+}
+
+/** The same, and all that it has is given back. */
+static uint32_t
+return_buffers(struct guest_ring *ring)
+{
+	return ring->kind == RING_PACKED ? nmx_ring_return_packed(&ring->half.packed)
+					 : nmx_ring_return_split(&ring->half.split);
 }
 
 static void
@@ -435,9 +467,11 @@ end_ring(struct nmx_guestport *port, uint16_t direction, uint16_t index, struct 
 	struct virtio_ring *own = &port->virtio
 					   ->rings[2 * index + (direction == VDPDK_DIRECTION_TX)];
 
-	if (is_mapped && !ring->given_up)
-		(void)nmx_ring_return_split(&ring->half.split);
-	own->base = get_base(ring);
+	/* Its pages are there yet when its memory is withdrawn, or zeroes in their place. */
+	own->base = (is_mapped || own->waits) && !ring->given_up ? return_buffers(ring)
+								 : get_base(ring);
+	if (own->waits && !own->is_new)
+		own->wanted.base = own->base;
 	if (ring->awaited) {
 		nmx_vhu_answer(port->virtio->server, 0, own->base);
 		port->answered = true;

@@ -32,7 +32,8 @@ struct virtio_memory {
 struct virtio_ring {
 	struct nmx_vhu_ring wanted;
 	bool waits;    /* for its former run's end, or for its memory, to be started */
-	uint16_t base; /* of its last run's end */
+	bool is_new;   /* in this: the front end stopped the former run */
+	uint32_t base; /* of its last run's end */
 };
 
 struct virtio_front {
