@@ -288,11 +288,45 @@ read_guest_name(struct reader *reader, const json_t *value, void *into)
 	return read_name(reader, value, ((struct nmx_mux_guest_config *)into)->name);
 }
 
+/**
+ * A word of two.
+ *
+ * @param what     it is, for a complaint
+ * @param ret      its number
+ */
+static int
+read_word(struct reader *reader, const json_t *value, const char *const words[2], const char *what,
+	unsigned int *ret)
+{
+	const char *text = json_string_value(value);
+
+	for (*ret = 0; *ret < 2; (*ret)++)
+		if (text != NULL && strcmp(text, words[*ret]) == 0)
+			return 0;
+	return complain(reader, "is no %s; write \"%s\" or \"%s\"", what, words[0], words[1]);
+}
+
 static int
 read_type(struct reader *reader, const json_t *value, void *into)
 {
-	(void)into;
-	return read_only_word(reader, value, "vdpdk", "type of guest");
+	static const char *const words[] = { "vdpdk", "vhost-user" };
+	unsigned int i;
+	int ret = read_word(reader, value, words, "type of guest", &i);
+
+	((struct nmx_mux_guest_config *)into)->kind = i == 0 ? NMX_GUEST_VDPDK : NMX_GUEST_VIRTIO;
+	return ret;
+}
+
+static int
+read_role(struct reader *reader, const json_t *value, void *into)
+{
+	static const char *const words[] = { "listen", "connect" };
+	unsigned int i;
+	int ret = read_word(reader, value, words, "role", &i);
+
+	((struct nmx_mux_guest_config *)into)->role = i == 0 ? NMX_MUX_ROLE_LISTEN
+							     : NMX_MUX_ROLE_CONNECT;
+	return ret;
 }
 
 static int
@@ -378,6 +412,7 @@ static const struct key guest_keys[] = {
 	{ "type", read_type, false },
 	{ "path", read_path, false },
 	{ "macs", read_macs, false },
+	{ "role", read_role, true },
 	{ "owner", read_owner, true },
 	{ "mode", read_mode, true },
 	{ "queues", read_queues, true },
@@ -389,6 +424,21 @@ static const struct key guest_keys[] = {
 	{ "verify", read_verify, true },
 	{ NULL, NULL, false },
 };
+
+/** Its keys are good, each for itself. */
+static int
+settle_role(struct reader *reader, struct nmx_mux_guest_config *guest)
+{
+	const bool is_vdpdk = guest->kind == NMX_GUEST_VDPDK;
+
+	if (guest->role == NMX_MUX_ROLE_DEFAULT)
+		guest->role = is_vdpdk ? NMX_MUX_ROLE_LISTEN : NMX_MUX_ROLE_CONNECT;
+	if (is_vdpdk && guest->role == NMX_MUX_ROLE_CONNECT) {
+		enter_key(reader, "role");
+		return complain(reader, "isn't for vDPDK guests, who connect; leave it out");
+	}
+	return 0;
+}
 
 /** A guest's own keys are good; now it is compared with those before it. */
 static int
@@ -455,6 +505,8 @@ read_guests(struct reader *reader, const json_t *value, void *into)
 		guest->verify = true;
 		enter_index(reader, i);
 		ret = read_object(reader, json_array_get(value, i), guest_keys, guest);
+		if (ret == 0)
+			ret = settle_role(reader, guest);
 		if (ret == 0)
 			ret = compare_guest(reader, config, i);
 		if (ret == 0)

@@ -51,8 +51,17 @@ struct nmx_mux_uplink_config {
 	uint16_t mapped_ring; /* descriptors of those */
 };
 
+/** Whose a guest's socket is. */
+enum nmx_mux_role {
+	NMX_MUX_ROLE_DEFAULT, /* nicmuxd listens to vDPDK guests, connects to others */
+	NMX_MUX_ROLE_LISTEN,
+	NMX_MUX_ROLE_CONNECT,
+};
+
 struct nmx_mux_guest_config {
 	char name[NMX_MUX_NAME_BYTES];
+	enum nmx_guest_kind kind;
+	enum nmx_mux_role role;        /* not the default, once it is read */
 	char path[NMX_MUX_PATH_BYTES]; /* of its socket */
 	mode_t mode;
 	uid_t user;  /* -1: nicmuxd's */

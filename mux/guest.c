@@ -32,6 +32,8 @@ create_port(struct nmx_mux_guest *guest, const char **ret_reason)
 {
 	const struct nmx_mux_guest_config *config = &guest->config;
 	struct nmx_guestport_config port = {
+		.kind = config->kind,
+		.connects = config->role == NMX_MUX_ROLE_CONNECT,
 		.path = config->path,
 		.name = config->name,
 		.n_queue_pairs = config->n_queue_pairs,

@@ -158,7 +158,8 @@ static void
 add_guest(struct rte_tel_data *data, const struct nmx_mux_guest *guest)
 {
 	rte_tel_data_add_dict_string(data, "name", guest->config.name);
-	rte_tel_data_add_dict_string(data, "type", "vdpdk");
+	rte_tel_data_add_dict_string(
+		data, "type", guest->config.kind == NMX_GUEST_VDPDK ? "vdpdk" : "vhost-user");
 	rte_tel_data_add_dict_string(data, "path", guest->config.path);
 	rte_tel_data_add_dict_int(data, "queues", guest->n_queue_pairs);
 	rte_tel_data_add_dict_int(data, "linked", nmx_guestport_is_linked(guest->port));

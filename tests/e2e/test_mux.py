@@ -86,6 +86,8 @@ CONFIG_ERRORS = [
     ('{"uplinks": UP, "guests": [A],\n"more": 1}', "f.json:2: more", "known are: uplinks, guests"),
     ('{"uplinks": UP,\n "guests": [A]', "f.json:2", "no JSON"),
     ('{"uplinks": UP, "guests": [{"interrupts": 1}]}', "guests[0].interrupts", "true nor false"),
+    ('{"uplinks": UP, "guests": [{"type": "tap"}]}', "guests[0].type", '"vhost-user"'),
+    ('{"uplinks": UP, "guests": [A_ROLE]}', "guests[0].role", "leave it out"),
     ('{"uplinks": [{"name": "w", "device": "d", "ring": 1024,\n"buffers": 2048}], "guests": []}',
      "uplinks[0]", '"buffers" 2560 or more'),
 ]
@@ -94,7 +96,8 @@ CONFIG_ERRORS = [
 def fill_in(text):
     def guest(name, path, address):
         return f'{{"name": "{name}", "type": "vdpdk", "path": "{path}", "macs": ["{address}"]}}'
-    return (text.replace("UP", '[{"name": "w", "device": "net_null0"}]')
+    return (text.replace("A_ROLE", guest("a", "/run/a", mac(1))[:-1] + ', "role": "connect"}')
+            .replace("UP", '[{"name": "w", "device": "net_null0"}]')
             .replace("B_PATH_A", guest("b", "/run/a", mac(2)))
             .replace("B_MAC_A", guest("b", "/run/b", mac(1)))
             .replace("A", guest("a", "/run/a", mac(1))))
