@@ -81,7 +81,8 @@ class Rig:
         names = sorted({vdev.split(",")[0].rstrip("0123456789") for vdev in vdevs})
         args = []
         for name in names:
-            if name in ("net_vdpdk", "net_vdpdk_host", "net_softflow", "net_tnic"):
+            if name in ("net_vdpdk", "net_vdpdk_host", "net_iovtee", "net_softflow",
+                        "net_tnic"):
                 args += self.plugin(name.removeprefix("net_"))
         for vdev in vdevs:
             args += ["--vdev", vdev]

@@ -36,6 +36,13 @@ def flood(rig, **keys):
     return rig.tnic(number=0, report="flood", **{**ENDLESS, "window": 0, **keys})
 
 
+def set_queues(program, queues):
+    """Of port 0, which is stopped and started."""
+    for command in ("port stop 0", f"port config all rxq {queues}", f"port config all txq {queues}",
+                    "port start 0"):
+        program.command(command)
+
+
 def test_killed_light_guests_leave_nothing_behind(rig):
     """After the last kill the host has what it had after a tenth of them."""
     host = rig.host(flood(rig), queues=2, args=["--auto-start"])
@@ -138,10 +145,7 @@ def test_guest_port_changes_its_number_of_queues(rig):
     host = rig.host(flood(rig), queues=4, args=["--auto-start"])
     guest = rig.guest(args=[], queues=4)
     for queues in (1, 4, 2):
-        guest.command("port stop 0")
-        guest.command(f"port config all rxq {queues}")
-        guest.command(f"port config all txq {queues}")
-        guest.command("port start 0")
+        set_queues(guest, queues)
         guest.command("clear port stats all")
         guest.command("start")
         wait_until(lambda: guest.stats(0)["RX-packets"] > 1000, "traffic")

@@ -18,7 +18,7 @@ from process import Failure, LocalProcess, wait_until
 
 PROMPT = b"testpmd> "
 # What other threads say in between, even within a word of testpmd's own.
-NEWS = re.compile(rb"Port \d+: [\w ]+ event\r*\n|net_\w+: [^\r\n]*\r*\n")
+NEWS = re.compile(rb"Port \d+: [\w ]+ event\r*\n|(?:net_\w+|\w+\(\)): [^\r\n]*\r*\n")
 
 # Said by sanitizers; such a program ends at once, and its test fails whatever else it saw.
 REPORT = re.compile(rb"ERROR: \w+Sanitizer|\w+Sanitizer:DEADLYSIGNAL|: runtime error: ")
