@@ -126,7 +126,7 @@ def test_guest_with_more_queues_than_the_host_offers_is_refused(rig):
     guest = None
     with contextlib.suppress(Failure):  # it may end
         guest = start_guest(rig, Form(queues=8))
-    host.expect(rf"{BACK_END}\w*: [^\r\n]*(queue|ring)")
+    host.expect(rf"{BACK_END}\w*: [^\r\n]*(queue|ring)", 5)
     assert not host.link_is_up()
     if guest:
         guest.kill()

@@ -80,8 +80,8 @@ def start_guest(rig, form, *tnics, args=()):
     """Stock testpmd; its port 0 is the host's."""
     if form.server and os.path.exists(rig.path("g0")):
         os.unlink(rig.path("g0"))  # of one that was killed; the next wouldn't listen there
-    # Full rings both ways, and what is under way.
-    mbufs = 4096 + 4 * form.queues * form.queue_size
+    # Full rings both ways: of buffers, and of frames in up to five (indirect descriptors).
+    mbufs = 2048 + form.queues * form.queue_size * (6 if form.mrg_rxbuf else 2)
     # virtio-user shares no more than 8 files.
     single_file = [] if "--no-huge" in memory_args() else ["--single-file-segments"]
     several = ["--enable-scatter", "--max-pkt-len=9018"] if form.mrg_rxbuf else []
