@@ -78,7 +78,8 @@ nmx_ring_walk_packed_chain(const struct nmx_packed_host *ring, const struct nmx_
 		walk = (struct walk){ .list = table,
 			.mask = UINT32_MAX,
 			.n = slot->length,
-			.known_flags = NMX_SPLIT_FLAG_WRITE,
+			/* DPDK's driver, 22.11 at least, leaves WRITE in tables to be read. */
+			.known_flags = writable ? NMX_SPLIT_FLAG_WRITE : 0,
 			.writable = writable };
 		fault = read_first(&walk, header_bytes, &first);
 	}

@@ -25,7 +25,8 @@
  * @param ret           meaningless after a fault
  * @return VDPDK_FAULT_NONE
  *         VDPDK_FAULT_CHAIN    more extents than NMX_SPLIT_EXTENTS_MAX
- *         VDPDK_FAULT_FLAGS    another direction; a table within a chain
+ *         VDPDK_FAULT_FLAGS    another direction, but in a table to be read, where drivers get that
+ *                              wrong; a table within a chain
  *         VDPDK_FAULT_LENGTH   an empty descriptor; no data; a header that isn't in one piece; a
  *                              frame over 65535 bytes
  *

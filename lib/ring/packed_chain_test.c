@@ -117,19 +117,20 @@ buffers_of_every_shape_are_found_or_refused(void **unused)
 		{ { 1, { { 12, 0 } } }, LENGTH, 0, 0, 0 },
 		{ { 2, { { 12, 0 }, { 0, 0 } } }, LENGTH, 0, 0, 0 },
 		{ { 3, { { 12, 0 }, { 5, 0 }, { 0, 0 } } }, LENGTH, 0, 0, 0 },
-		/* Directions. */
-		{ { 2, { { 12, WRITE }, { 5, 0 } } }, FLAGS, 0, 0, 0 },
-		{ { 2, { { 12, 0 }, { 5, WRITE } } }, FLAGS, 0, 0, 0 },
+		/* Directions; in a table that is to be read they pass. */
+		{ { 2, { { 12, WRITE }, { 5, 0 } } }, FLAGS, 1, 5, 1 },
+		{ { 2, { { 12, 0 }, { 5, WRITE } } }, FLAGS, 1, 5, 1 },
 	};
 
 	(void)unused;
 	for (size_t i = 0; i < 4 * sizeof(row) / sizeof(row[0]); i++) {
 		const bool writable = i & 1, indirect = i & 2;
+		const bool passes = row[i / 4].fault == FLAGS && indirect && !writable;
 		struct nmx_split_chain chain;
 		uint16_t fault = indirect ? walk_indirect(&row[i / 4].shape, writable, &chain)
 					  : walk_direct(&row[i / 4].shape, writable, &chain);
 
-		assert_int_equal(fault, row[i / 4].fault);
+		assert_int_equal(fault, passes ? NONE : row[i / 4].fault);
 		if (fault != NONE)
 			continue;
 		assert_int_equal(chain.n, row[i / 4].n);

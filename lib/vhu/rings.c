@@ -118,8 +118,9 @@ nmx_vhu_set_size(struct nmx_vhu_server *server)
 	struct nmx_vhu_state state;
 	struct nmx_vhu_ring_state *ring = read_state(server, &state);
 
-	if (ring == NULL || !nmx_base_is_power_of_two(state.num) ||
-		state.num > server->offer->ring_size_max)
+	if (ring == NULL)
+		return -ENXIO;
+	if (!nmx_base_is_power_of_two(state.num) || state.num > server->offer->ring_size_max)
 		return -EINVAL;
 	if (ring->started)
 		return ring->size == state.num ? 0 : -EBUSY;
@@ -134,7 +135,7 @@ nmx_vhu_set_base(struct nmx_vhu_server *server)
 	struct nmx_vhu_ring_state *ring = read_state(server, &state);
 
 	if (ring == NULL)
-		return -EINVAL;
+		return -ENXIO;
 	if (ring->started)
 		return ring->base == state.num ? 0 : -EBUSY;
 	ring->base = state.num;
@@ -150,7 +151,7 @@ nmx_vhu_set_addresses(struct nmx_vhu_server *server)
 	memcpy(&addresses, server->body, sizeof(addresses));
 	ring = find_ring(server, addresses.index);
 	if (ring == NULL)
-		return -EINVAL;
+		return -ENXIO;
 	/* That of a running ring comes again when logging begins and ends. */
 	if (ring->started && (addresses.desc != ring->addresses.desc ||
 				     addresses.avail != ring->addresses.avail ||
@@ -167,7 +168,9 @@ nmx_vhu_set_enabled(struct nmx_vhu_server *server)
 	struct nmx_vhu_state state;
 	struct nmx_vhu_ring_state *ring = read_state(server, &state);
 
-	if (ring == NULL || state.num > 1)
+	if (ring == NULL)
+		return -ENXIO;
+	if (state.num > 1)
 		return -EINVAL;
 	/* virtio-user sends it for rings that are nothing yet, too. */
 	ring->enabled = state.num == 1;
@@ -199,7 +202,7 @@ nmx_vhu_get_base(struct nmx_vhu_server *server)
 	int ret;
 
 	if (ring == NULL)
-		return -EINVAL;
+		return -ENXIO;
 	server->reply.state.index = state.index;
 	server->reply.state.num = ring->base;
 	if (!ring->started) {
@@ -228,24 +231,25 @@ nmx_vhu_end_ring(struct nmx_vhu_server *server, uint32_t base)
  * The ring and the descriptor of a message that has one.
  *
  * @param ret_fd  NULL: it says that there is none
- * @return NULL: it makes no sense
+ * @return 0; -ENXIO; -EINVAL it makes no sense
  */
-static struct nmx_vhu_ring_state *
-read_file(struct nmx_vhu_server *server, int **ret_fd)
+static int
+read_file(struct nmx_vhu_server *server, struct nmx_vhu_ring_state **ret_ring, int **ret_fd)
 {
-	struct nmx_vhu_ring_state *ring;
 	uint64_t number;
 	bool has_fd;
 
 	memcpy(&number, server->body, sizeof(number));
-	ring = find_ring(server, number & NMX_VHU_FILE_INDEX);
+	*ret_ring = find_ring(server, number & NMX_VHU_FILE_INDEX);
 	has_fd = (number & NMX_VHU_FILE_NONE) == 0;
-	if (ring == NULL || (number & ~(NMX_VHU_FILE_INDEX | NMX_VHU_FILE_NONE)) != 0 ||
+	if (*ret_ring == NULL)
+		return -ENXIO;
+	if ((number & ~(NMX_VHU_FILE_INDEX | NMX_VHU_FILE_NONE)) != 0 ||
 		server->exchange.n_fds != (has_fd ? 1u : 0u) ||
 		(has_fd && !nmx_base_is_eventfd(server->exchange.fds[0])))
-		return NULL;
+		return -EINVAL;
 	*ret_fd = has_fd ? &server->exchange.fds[0] : NULL;
-	return ring;
+	return 0;
 }
 
 static int
@@ -260,12 +264,11 @@ connect_file(struct nmx_vhu_server *server, const struct nmx_vhu_ring_state *rin
 int
 nmx_vhu_set_kick(struct nmx_vhu_server *server)
 {
-	int *fd, ret;
-	struct nmx_vhu_ring_state *ring = read_file(server, &fd);
+	struct nmx_vhu_ring_state *ring;
+	int *fd, ret = read_file(server, &ring, &fd);
 
-	if (ring == NULL)
-		return -EINVAL;
-	ret = connect_file(server, ring, fd, server->handlers->connect_kick);
+	if (ret == 0)
+		ret = connect_file(server, ring, fd, server->handlers->connect_kick);
 	if (ret != 0)
 		return ret;
 	ring->kicked = true;
@@ -275,18 +278,18 @@ nmx_vhu_set_kick(struct nmx_vhu_server *server)
 int
 nmx_vhu_set_call(struct nmx_vhu_server *server)
 {
-	int *fd;
-	const struct nmx_vhu_ring_state *ring = read_file(server, &fd);
+	struct nmx_vhu_ring_state *ring;
+	int *fd, ret = read_file(server, &ring, &fd);
 
-	return ring == NULL ? -EINVAL
-			    : connect_file(server, ring, fd, server->handlers->connect_call);
+	return ret != 0 ? ret : connect_file(server, ring, fd, server->handlers->connect_call);
 }
 
 int
 nmx_vhu_set_error(struct nmx_vhu_server *server)
 {
+	struct nmx_vhu_ring_state *ring;
 	int *fd;
 
 	/* Nobody reads what it would say: closed. */
-	return read_file(server, &fd) == NULL ? -EINVAL : 0;
+	return read_file(server, &ring, &fd);
 }

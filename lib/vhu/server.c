@@ -65,6 +65,10 @@ explain_refusal(int error)
 		return "a request that is unknown, or wasn't agreed on";
 	case -EBUSY:
 		return "a request that changes what is in use";
+	case -ENXIO:
+		return "a request for a ring that isn't offered; give the guest fewer queues, or "
+		       "the port "
+		       "with more";
 	default:
 		return "a request that makes no sense, or can't be met";
 	}

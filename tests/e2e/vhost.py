@@ -10,13 +10,13 @@ from rig import memory_args
 # The host's driver. DPDK's own, net_vhost, takes the same arguments.
 BACK_END = "net_iovtee"
 
-# What a guest can be, and all that is tried of it; packed rings are still to come.
+# What a guest can be, and all that is tried of it.
 VALUES = {
     "queues": (1, 2, 8),
     "queue_size": (256, 1024),
     "mrg_rxbuf": (0, 1),
     "in_order": (0, 1),
-    "packed_vq": (0,),
+    "packed_vq": (0, 1),
     "vectorized": (0, 1),
     "server": (0, 1),
 }

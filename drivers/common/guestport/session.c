@@ -240,6 +240,26 @@ tend_listener(struct nmx_guestport *port, uint64_t now_ns)
 	}
 }
 
+/** @param level  RTE_LOG_* */
+static void
+end_session(struct nmx_guestport *port, uint32_t level, const char *reason)
+{
+	if (port->connection < 0 || port->ending)
+		return;
+	if (nmx_guestport_may_log(port))
+		rte_log(level, nmx_guestport_logtype, "%s: the guest's session ends: %s\n",
+			port->name, reason);
+	nmx_control_unwatch(port->connection);
+	port->ending = true;
+	port->front->halt(port);
+}
+
+void
+nmx_guestport_end_session(struct nmx_guestport *port, const char *reason)
+{
+	end_session(port, RTE_LOG_WARNING, reason);
+}
+
 void
 nmx_guestport_accept(struct nmx_guestport *port, uint64_t now_ns)
 {
@@ -247,7 +267,7 @@ nmx_guestport_accept(struct nmx_guestport *port, uint64_t now_ns)
 
 	/* The next client may be here before the end of the last one was seen. */
 	if (port->connection >= 0 && !port->ending && is_hung_up(port))
-		nmx_guestport_end_session(port, "the client went away");
+		end_session(port, RTE_LOG_INFO, "the client went away");
 	if (port->ending)
 		(void)nmx_guestport_advance(port, now_ns);
 	tend_listener(port, now_ns);
@@ -268,18 +288,6 @@ nmx_guestport_accept(struct nmx_guestport *port, uint64_t now_ns)
 		begin_session(port, fd, now_ns);
 }
 
-void
-nmx_guestport_end_session(struct nmx_guestport *port, const char *reason)
-{
-	if (port->connection < 0 || port->ending)
-		return;
-	if (nmx_guestport_may_log(port))
-		PORT_LOG(port, INFO, "the guest's session ends: %s", reason);
-	nmx_control_unwatch(port->connection);
-	port->ending = true;
-	port->front->halt(port);
-}
-
 /** End the session that was told to go, if the time has come. */
 static void
 advance_removal(struct nmx_guestport *port, uint64_t now_ns)
@@ -291,7 +299,7 @@ advance_removal(struct nmx_guestport *port, uint64_t now_ns)
 		port->removed_ns = RTE_MIN(port->removed_ns, now_ns + PARTING_NS);
 	}
 	if (now_ns >= port->removed_ns)
-		nmx_guestport_end_session(port, "the port is closed");
+		end_session(port, RTE_LOG_INFO, "the port is closed");
 }
 
 void
@@ -321,7 +329,8 @@ nmx_guestport_serve(struct nmx_guestport *port, uint64_t now_ns)
 	if (port->ending)
 		return;
 	if (ret != 0 && ret != -EAGAIN) {
-		nmx_guestport_end_session(port, port->front->get_reason(port));
+		end_session(port, ret == -EPROTO ? RTE_LOG_WARNING : RTE_LOG_INFO,
+			port->front->get_reason(port));
 		return;
 	}
 	if (port->front->wants_input(port))
