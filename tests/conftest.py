@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 for folder in (".", "e2e", "hostile", "vm"):
     sys.path.insert(0, os.path.join(HERE, folder))
 
-from rig import ROOT, Rig, remove_leftovers  # noqa: E402
+from rig import KINDS, ROOT, Rig, remove_leftovers  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +43,10 @@ def rig(plugins, rig_class, request):
     rig = rig_class(plugins, logs)
     yield rig
     rig.clean_up()
+
+
+@pytest.fixture(params=KINDS)
+def kind(rig, request):
+    """Every kind of guest; the rig's from now on."""
+    rig.kind = request.param
+    return rig.kind

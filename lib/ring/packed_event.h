@@ -59,7 +59,7 @@ nmx_ring_take_packed_event(
 }
 
 /**
- * Ask for a kick. The caller looks at nmx_ring_has_packed_avail() afterwards, before it sleeps.
+ * Ask for a kick. The caller looks at nmx_ring_has_packed() afterwards, before it sleeps.
  */
 static inline void
 nmx_ring_arm_packed_kick(struct nmx_packed_host *ring, const bool event_idx)

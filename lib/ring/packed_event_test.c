@@ -117,9 +117,9 @@ kicks_are_asked_for_and_refused(void **unused)
 	assert_int_equal(p.driver.device->word, NMX_PACKED_EVENT(0, ENABLE));
 	nmx_ring_arm_packed_kick(&p.host, true);
 	assert_int_equal(p.driver.device->word, NMX_PACKED_EVENT(N - 1, DESC));
-	assert_false(nmx_ring_has_packed_avail(&p.host));
+	assert_false(nmx_ring_has_packed(&p.host, 1));
 	post(&p, 0, 1);
-	assert_true(nmx_ring_has_packed_avail(&p.host));
+	assert_true(nmx_ring_has_packed(&p.host, 1));
 	assert_int_equal(fetch(&p, 1, true), VDPDK_FAULT_NONE);
 	nmx_ring_arm_packed_kick(&p.host, true);
 	assert_int_equal(p.driver.device->word, NMX_PACKED_EVENT(0x8000, DESC));

@@ -189,13 +189,18 @@ nmx_ring_load_packed_avail(const struct nmx_packed_host *ring, uint64_t *ret_w1)
 	return nmx_ring_is_packed_avail(ring, ring->avail_seq, *ret_w1);
 }
 
-/** True if something can be fetched, or the look at it will be a fault. Context: after arming. */
+/**
+ * True if n descriptors, at least 1, are available. A look at the last of them only; with 1, the
+ * look of who has armed a kick and is about to sleep.
+ */
 static inline bool
-nmx_ring_has_packed_avail(const struct nmx_packed_host *ring)
+nmx_ring_has_packed(const struct nmx_packed_host *ring, uint32_t n)
 {
-	uint64_t w1;
+	const uint32_t last = ring->avail_seq + n - 1;
 
-	return nmx_ring_load_packed_avail(ring, &w1);
+	return last - ring->used_seq <= ring->window.mask &&
+	       nmx_ring_is_packed_avail(ring, last,
+		       nmx_base_load64_acquire(&nmx_ring_find_packed_desc(ring, last)->w1));
 }
 
 /**

@@ -21,7 +21,7 @@ laps_wrap_and_each_buffer_is_answered_once(void **unused)
 					2048, WRITE);
 			assert_int_equal(fetch(&p, n, true), VDPDK_FAULT_NONE);
 			assert_int_equal(nmx_ring_count_taken(&p.host.window), n);
-			assert_false(nmx_ring_has_packed_avail(&p.host));
+			assert_false(nmx_ring_has_packed(&p.host, 1));
 			for (uint32_t i = 0; i < n; i++) {
 				const struct nmx_ring_slot *slot = get_ready(&p, i);
 
@@ -41,7 +41,7 @@ laps_wrap_and_each_buffer_is_answered_once(void **unused)
 			}
 			assert_false(take_packed_used(&p.driver, &used));
 			/* The lap that was just used isn't available again. */
-			assert_false(nmx_ring_has_packed_avail(&p.host));
+			assert_false(nmx_ring_has_packed(&p.host, 1));
 		}
 		close_pair(&p);
 	}
@@ -252,14 +252,14 @@ a_driver_that_goes_on_after_a_lap_is_not_followed(void **unused)
 	for (uint16_t id = 0; id < N; id++)
 		post(&p, id, 1);
 	begin_step();
-	assert_false(nmx_ring_has_packed_avail(&p.host));
+	assert_false(nmx_ring_has_packed(&p.host, 1));
 	assert_int_equal(fetch(&p, N, true), VDPDK_FAULT_NONE);
 	assert_int_equal(n_loads, 0);
 	assert_int_equal(nmx_ring_count_taken(&p.host.window), N);
 	/* As many as are answered: the answer stands there, and then what the driver writes. */
 	complete(&p, get_ready(&p, 1), 5);
 	nmx_ring_publish_packed(&p.host, 1);
-	assert_false(nmx_ring_has_packed_avail(&p.host));
+	assert_false(nmx_ring_has_packed(&p.host, 1));
 	assert_true(take_packed_used(&p.driver, &used));
 	assert_int_equal(used.id, 1);
 	p.driver.desc[3].w1 = NMX_PACKED_W1(100, 77, WRITE | USED);

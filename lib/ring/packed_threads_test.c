@@ -186,7 +186,7 @@ fetch_burst(struct ring *ring, struct end *end, bool writable, bool sleeps)
 		return nmx_ring_count_taken(&ring->host.window);
 	if (sleeps) {
 		nmx_ring_arm_packed_kick(&ring->host, ring->event_idx);
-		if (!nmx_ring_has_packed_avail(&ring->host))
+		if (!nmx_ring_has_packed(&ring->host, 1))
 			sleep_till_signal(end);
 		nmx_ring_disarm_packed_kick(&ring->host);
 	} else {

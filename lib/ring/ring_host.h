@@ -103,6 +103,19 @@ nmx_ring_claim_slots(const struct nmx_ring_host *ring, uint32_t n)
 		nmx_base_prefetch_to_write(nmx_ring_find_slot(ring, ring->window.fetch + i));
 }
 
+/**
+ * True if slot `fetch` and the n - 1 behind it are handed over. A look at the last of them only,
+ * whose number n is at least 1: what it says is judged when they are fetched.
+ */
+static inline bool
+nmx_ring_has_posted(const struct nmx_ring_host *ring, uint32_t n)
+{
+	const uint32_t last = ring->window.fetch + n - 1;
+
+	return last - ring->window.comp <= ring->window.mask &&
+	       (nmx_base_load64_acquire(&nmx_ring_find_slot(ring, last)->w1) & VDPDK_W1_AVAIL);
+}
+
 /** Judge a posted Rx buffer: VDPDK_FAULT_*. Pure. */
 static inline uint16_t
 nmx_ring_check_posted(const struct nmx_ring_slot *slot)

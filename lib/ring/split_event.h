@@ -66,7 +66,7 @@ nmx_ring_find_avail_event(const struct nmx_split_host *ring)
 	return (NMX_SHARED uint16_t *)&ring->parts.used->ring[ring->window.mask + 1];
 }
 
-/** Ask for a kick. The caller looks at nmx_ring_has_avail() afterwards, before it sleeps. */
+/** Ask for a kick. The caller looks at nmx_ring_has_split() afterwards, before it sleeps. */
 static inline void
 nmx_ring_arm_kick(struct nmx_split_host *ring, const bool event_idx)
 {

@@ -123,12 +123,17 @@ nmx_ring_load_avail_idx(struct nmx_split_host *ring)
 	return VDPDK_FAULT_NONE;
 }
 
-/** True if something can be fetched, or the look at it will be a fault. Context: after arming. */
+/**
+ * True if n, at least 1, can be fetched, or the look at the first will be a fault. With 1, the
+ * look of who has armed a kick and is about to sleep.
+ */
 static inline bool
-nmx_ring_has_avail(const struct nmx_split_host *ring)
+nmx_ring_has_split(const struct nmx_split_host *ring, uint32_t n)
 {
-	return ring->avail_seq != ring->window.fetch ||
-	       nmx_base_load16_acquire(&ring->parts.avail->idx) != (uint16_t)ring->window.fetch;
+	const uint32_t fetch = ring->window.fetch;
+
+	return ring->avail_seq - fetch >= n ||
+	       (uint16_t)(nmx_base_load16_acquire(&ring->parts.avail->idx) - (uint16_t)fetch) >= n;
 }
 
 /**

@@ -87,7 +87,7 @@ indices_wrap_and_each_buffer_is_answered_once(void **unused)
 				post(&p, (uint16_t)((sent + i) % n));
 			assert_int_equal(fetch(&p, n, true), VDPDK_FAULT_NONE);
 			assert_int_equal(nmx_ring_count_taken(&p.host.window), n);
-			assert_false(nmx_ring_has_avail(&p.host));
+			assert_false(nmx_ring_has_split(&p.host, 1));
 			assert_false(take_used(&p.driver, &elem));
 			for (uint32_t i = 0; i < n; i++) {
 				const struct nmx_ring_slot *slot = nmx_ring_get_taken(
@@ -410,9 +410,9 @@ kicks_are_asked_for_and_refused(void **unused)
 	assert_int_equal(*find_avail_event(&p.driver), 65535);
 	nmx_ring_disarm_kick(&p.host, true);
 	assert_int_equal(p.driver.used->flags, 0);
-	assert_false(nmx_ring_has_avail(&p.host));
+	assert_false(nmx_ring_has_split(&p.host, 1));
 	post(&p, 0);
-	assert_true(nmx_ring_has_avail(&p.host));
+	assert_true(nmx_ring_has_split(&p.host, 1));
 	close_pair(&p);
 }
 

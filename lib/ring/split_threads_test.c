@@ -161,7 +161,7 @@ fetch_burst(struct ring *ring, struct end *end, bool writable, bool sleeps)
 		return nmx_ring_count_taken(&ring->host.window);
 	if (sleeps) {
 		nmx_ring_arm_kick(&ring->host, ring->event_idx);
-		if (!nmx_ring_has_avail(&ring->host))
+		if (!nmx_ring_has_split(&ring->host, 1))
 			sleep_till_signal(end);
 		nmx_ring_disarm_kick(&ring->host, ring->event_idx);
 	} else {

@@ -52,6 +52,12 @@ def remove_leftovers():
             remove_files(prefix)
 
 
+HOST_PORT, VIRTIO_HOST_PORT = "net_vdpdk_host0", "net_iovtee0"
+# Guests that go by the numbers in answers, whose buffers can be lent.
+VIRTIO = {"split": "mrg_rxbuf=1,in_order=0,packed_vq=0", "packed": "mrg_rxbuf=1,in_order=0,packed_vq=1"}
+KINDS = ("vdpdk", *VIRTIO)
+
+
 class Rig:
     """What one test starts, and where."""
 
@@ -63,6 +69,7 @@ class Rig:
         self.folder = f"/run/{self.prefix}"
         self.plugins = plugins
         self.logs = logs
+        self.kind = "vdpdk"  # of guests
         self.programs = []
         os.makedirs(self.folder, mode=0o700)
         os.makedirs(logs, exist_ok=True)
@@ -107,18 +114,34 @@ class Rig:
         return self.add(Testpmd([*self.eal(side, vdevs, bare), *eal], args, self.log(side),
                                 environment=preload))
 
+    def host_vdev(self, socket="g0", queues=1, devargs=""):
+        """Devargs of a host's port for a guest of the rig's kind."""
+        key, name = ("path", HOST_PORT) if self.kind == "vdpdk" else ("iface", VIRTIO_HOST_PORT)
+        return f"{name},{key}={self.path(socket)},queues={queues}{devargs}"
+
+    def guest_vdev(self, socket="g0", queues=1, devargs=""):
+        """The same of the guest's port."""
+        if self.kind == "vdpdk":
+            return f"net_vdpdk0,path={self.path(socket)}{devargs}"
+        return (f"net_virtio_user0,path={self.path(socket)},queues={queues},queue_size=1024,"
+                f"{VIRTIO[self.kind]}{devargs}")
+
     def host(self, *tnics, queues=1, socket="g0", args=(), eal=(), bare=False, devargs="",
              preload=None):
         """A host whose guest port is 0; a stream's test NIC is 1."""
         return self.testpmd(
-            "host", [f"net_vdpdk_host0,path={self.path(socket)},queues={queues}{devargs}", *tnics],
+            "host", [self.host_vdev(socket, queues, devargs), *tnics],
             [f"--rxq={queues}", f"--txq={queues}", *args], eal, bare, preload=preload)
 
     def guest(self, *tnics, queues=1, socket="g0", args=(), eal=(), bare=False, devargs="",
               preload=None):
         """A stock DPDK program in a container of its own, as it were."""
+        if self.kind != "vdpdk":
+            args = ["--rxd=1024", "--txd=1024", *args]  # it posts 512 otherwise
+            if "--no-huge" not in memory_args():
+                eal = ["--single-file-segments", *eal]  # virtio-user shares 8 files at most
         return self.testpmd(
-            "guest", [f"net_vdpdk0,path={self.path(socket)}{devargs}", *tnics],
+            "guest", [self.guest_vdev(socket, queues, devargs), *tnics],
             [f"--rxq={queues}", f"--txq={queues}", *args], eal, bare, preload=preload)
 
     def light_guest(self, socket="g0", queues=1):

@@ -326,7 +326,7 @@ arm(void)
 
 	nmx_ring_arm_packed_kick(&device.ring, event_idx);
 	FUZZ_CHECK(device.asks.word == (event_idx ? NMX_PACKED_EVENT_DESC << 16 | position : 0));
-	nmx_ring_has_packed_avail(&device.ring);
+	nmx_ring_has_packed(&device.ring, 1);
 	nmx_ring_disarm_packed_kick(&device.ring);
 	FUZZ_CHECK(device.n_loads == (device.n_desc < device.n));
 }

@@ -273,7 +273,7 @@ arm(void)
 
 	begin_step(false);
 	nmx_ring_arm_kick(&device.ring, event_idx);
-	nmx_ring_has_avail(&device.ring);
+	nmx_ring_has_split(&device.ring, 1);
 	nmx_ring_disarm_kick(&device.ring, event_idx);
 	FUZZ_CHECK(device.n_loads <= 1);
 }

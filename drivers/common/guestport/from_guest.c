@@ -201,18 +201,7 @@ nmx_guestport_receive(struct nmx_from_guest *queue, struct rte_mbuf **mbufs, uin
 static bool
 has_work(const struct guest_ring *ring)
 {
-	struct nmx_ring_slot slot;
-
-	if (nmx_ring_count_taken(&ring->half.window) > 0)
-		return true;
-	switch (ring->kind) {
-	case RING_VDPDK:
-		return nmx_ring_load_slot(&ring->half.vdpdk, &slot);
-	case RING_PACKED:
-		return nmx_ring_has_packed_avail(&ring->half.packed);
-	default:
-		return nmx_ring_has_avail(&ring->half.split);
-	}
+	return nmx_ring_count_taken(&ring->half.window) > 0 || has_more(ring, 1, ring->kind);
 }
 
 static void

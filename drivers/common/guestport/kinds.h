@@ -88,6 +88,20 @@ fetch_frames(struct guest_ring *ring, uint32_t want, const enum ring_kind kind)
 				  : fetch_virtio(ring, want, false, kind);
 }
 
+/** True if the guest has handed over n more than were fetched, n at least 1. A hint. */
+static inline __rte_always_inline bool
+has_more(const struct guest_ring *ring, uint32_t n, const enum ring_kind kind)
+{
+	switch (kind) {
+	case RING_VDPDK:
+		return nmx_ring_has_posted(&ring->half.vdpdk, n);
+	case RING_PACKED:
+		return nmx_ring_has_packed(&ring->half.packed, n);
+	default:
+		return nmx_ring_has_split(&ring->half.split, n);
+	}
+}
+
 /** Fetch posted buffers that are lent at once, n at most. Nothing is ready. @return how many */
 static inline __rte_always_inline uint32_t
 fetch_lent(struct guest_ring *ring, struct nmx_rxmap_loan *ret_loans, uint32_t n,

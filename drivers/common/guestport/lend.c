@@ -142,6 +142,30 @@ limit(const struct nmx_ring_window *window, uint32_t n, enum nmx_rxmap_reason *r
 	return window->lent >= lent_max ? 0 : lent_max - window->lent;
 }
 
+/**
+ * True if a quarter of what the guest has posted, be that less than its ring holds, is left for
+ * frames that come otherwise.
+ */
+static inline __rte_always_inline bool
+has_reserve(const struct guest_ring *ring, const enum ring_kind kind)
+{
+	const struct nmx_ring_window *window = &ring->half.window;
+	const uint32_t wanted = window->lent / 3, ready = nmx_ring_count_ready(window);
+
+	return ready >= wanted || has_more(ring, wanted - ready, kind);
+}
+
+/** Take some of n loans back at once, for a reserve. @return how many remain */
+static __rte_noinline uint32_t
+keep_some(struct guest_ring *ring, struct nmx_rxmap_loan *loans, uint32_t n)
+{
+	struct nmx_ring_window *window = &ring->half.window;
+
+	while (n > 0 && nmx_ring_count_ready(window) < window->lent / 3)
+		nmx_ring_take_back(window, &loans[--n].slot);
+	return n;
+}
+
 static inline __rte_always_inline uint32_t
 lend_some(struct guest_ring *ring, uint32_t room, uint8_t **ret_starts,
 	struct nmx_rxmap_loan *ret_loans, uint32_t n, enum nmx_rxmap_reason *ret_why,
@@ -155,7 +179,7 @@ lend_some(struct guest_ring *ring, uint32_t room, uint8_t **ret_starts,
 	if (likely(i < n && nmx_ring_count_ready(&ring->half.window) == 0))
 		i += lend_fresh(
 			ring, &view, room, ret_starts + i, ret_loans + i, n - i, ret_why, kind);
-	return i;
+	return likely(has_reserve(ring, kind)) ? i : keep_some(ring, ret_loans, i);
 }
 
 /** Lend from a ring of whatever kind. */
