@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 
-from rig import ROOT, memory_args
+from rig import ROOT, VIRTIO, memory_args
 from testpmd import wait_until
 
 sys.path.insert(0, f"{ROOT}/devtools")
@@ -109,7 +109,12 @@ class Mux:
 
     def vdev(self, name, number):
         """Devargs of the guest's end."""
-        return f"net_vdpdk{number},path={self.guests[name]['path']}"
+        guest = self.guests[name]
+        if guest["type"] == "vdpdk":
+            return f"net_vdpdk{number},path={guest['path']}"
+        server = int(guest.get("role") != "listen")
+        return (f"net_virtio_user{number},path={guest['path']},server={server},queue_size=1024,"
+                f"mac={guest['macs'][0]},queues={guest.get('queues', 1)},{VIRTIO['split']}")
 
     def uplink_vdev(self, address):
         """Devargs of the uplink's other end."""
