@@ -82,16 +82,14 @@ gather_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *he
 /* --- Chunks --- */
 
 /** Copy a planned frame into its mbuf. */
-static inline __rte_always_inline enum fate
-copy_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *mbuf,
-	const enum ring_kind kind)
+static inline enum fate
+copy_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *mbuf)
 {
 	const struct nmx_from_guest *queue = burst->queue;
 
-	if (unlikely(frame->n_segments > 1 || frame->bytes > queue->room ||
-		     !check_header(burst, frame, kind))) {
+	if (unlikely(frame->n_segments > 1 || frame->bytes > queue->room)) {
 		nmx_dpdk_fill_mbuf(mbuf, queue->rearm, 0);
-		return burst->fault != VDPDK_FAULT_NONE ? WAITS : gather_frame(burst, frame, mbuf);
+		return gather_frame(burst, frame, mbuf);
 	}
 	nmx_dpdk_fill_mbuf(mbuf, queue->rearm, (uint16_t)frame->bytes);
 	rte_memcpy(
@@ -99,21 +97,22 @@ copy_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *mbuf
 	return RECEIVED;
 }
 
-/** Copy what was planned. Stops at a frame that waits, and takes it and the rest back. */
-static inline __rte_always_inline uint16_t
-copy_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs,
-	const enum ring_kind kind)
+/**
+ * Copy what was planned. Stops at a frame that waits, and takes it and the rest back. Out of line:
+ * of all kinds.
+ */
+static __rte_noinline uint16_t
+copy_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
 {
 	for (uint16_t i = 0; i < chunk->n; i++) {
 		const struct frame *frame = &chunk->frames[i];
 
-		if (unlikely(copy_frame(burst, frame, mbufs[i], kind) != RECEIVED)) {
-			chunk->n_slots = frame->ahead;
-			chunk->n_drops = frame->drops_before;
+		if (unlikely(copy_frame(burst, frame, mbufs[i]) != RECEIVED)) {
 			/* Raw ones behind it have never been filled in. */
 			rte_pktmbuf_free(mbufs[i]);
 			rte_mempool_put_bulk(
 				burst->queue->pool, (void **)&mbufs[i + 1], chunk->n - i - 1u);
+			cut_chunk(chunk, i);
 			return i;
 		}
 		burst->bytes += frame->bytes;
@@ -130,9 +129,11 @@ receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *re
 	uint16_t got = 0;
 
 	*ret_more = false;
-	claim_answers(burst->ring, n, kind);
+	claim_ring(burst->ring, n, kind);
 	burst->fault = fetch_frames(burst->ring, n, kind);
+	claim_used(burst->ring, n, kind);
 	plan_chunk(burst, &chunk, n, kind);
+	check_headers(burst, &chunk, kind);
 	if (chunk.n_slots == 0)
 		return 0;
 	if (chunk.n > 0) {
@@ -142,7 +143,7 @@ receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *re
 			burst->fault = VDPDK_FAULT_NONE; /* judged anew, behind these */
 			return 0;
 		}
-		got = copy_chunk(burst, &chunk, mbufs, kind);
+		got = copy_chunk(burst, &chunk, mbufs);
 	}
 	answer_read(burst->ring, chunk.n_slots, kind);
 	burst->drops[NMX_FROM_GUEST_TOO_LONG] += chunk.n_drops;

@@ -119,10 +119,13 @@ enum fate {
 };
 
 /** Judge a frame; RECEIVED if it is to be copied. */
-static inline enum fate
-judge_frame(struct burst *burst, const struct frame *frame)
+static inline __rte_always_inline enum fate
+judge_frame(struct burst *burst, const struct frame *frame, const enum ring_kind kind)
 {
-	if (unlikely(frame->bytes < VDPDK_FRAME_BYTES_MIN || frame->bytes > NMX_FRAME_BYTES_MAX)) {
+	/* Nobody has told a virtio guest how long a frame may be. */
+	const uint32_t bytes_max = kind == RING_VDPDK ? NMX_FRAME_BYTES_MAX : UINT32_MAX;
+
+	if (unlikely(frame->bytes < VDPDK_FRAME_BYTES_MIN || frame->bytes > bytes_max)) {
 		burst->fault = VDPDK_FAULT_LENGTH;
 		return WAITS;
 	}
@@ -139,7 +142,7 @@ plan_frame(struct burst *burst, const struct nmx_ring_slot *first, struct frame 
 	const enum ring_kind kind)
 {
 	const uint32_t header_bytes = get_header_bytes(kind);
-	enum fate fate = judge_frame(burst, frame);
+	enum fate fate = judge_frame(burst, frame, kind);
 
 	if (unlikely(fate != RECEIVED))
 		return fate;
@@ -154,16 +157,6 @@ plan_frame(struct burst *burst, const struct nmx_ring_slot *first, struct frame 
 	__builtin_prefetch(NMX_SHARED_PLAIN(void, frame->first));
 	frame->first += header_bytes;
 	return RECEIVED;
-}
-
-/** Judge the net header in front of a frame in one piece; false: the burst has a fault. */
-static inline __rte_always_inline bool
-check_header(struct burst *burst, const struct frame *frame, const enum ring_kind kind)
-{
-	if (kind == RING_VDPDK || frame->chain != NULL)
-		return true;
-	burst->fault = nmx_ring_load_net_header(frame->first, get_header_bytes(kind));
-	return burst->fault == VDPDK_FAULT_NONE;
 }
 
 /** Context: bracket entered; queue and ring set, all else zero. */
@@ -239,6 +232,34 @@ plan_chunk(struct burst *burst, struct chunk *chunk, uint16_t n, const enum ring
 			chunk->n_drops++;
 	}
 	chunk->n_slots = ahead;
+}
+
+/**
+ * What isn't to be had of a chunk now, from its frame i on: it is planned anew in the next burst.
+ */
+static inline void
+cut_chunk(struct chunk *chunk, uint16_t i)
+{
+	chunk->n_slots = chunk->frames[i].ahead;
+	chunk->n_drops = chunk->frames[i].drops_before;
+	chunk->n = i;
+}
+
+/** Judge the net headers of planned frames in one piece. Those of chains were. */
+static inline __rte_always_inline void
+check_headers(struct burst *burst, struct chunk *chunk, const enum ring_kind kind)
+{
+	for (uint16_t i = 0; kind != RING_VDPDK && i < chunk->n; i++) {
+		uint16_t fault;
+
+		if (chunk->frames[i].chain != NULL)
+			continue;
+		fault = nmx_ring_load_net_header(chunk->frames[i].first, get_header_bytes(kind));
+		if (unlikely(fault != VDPDK_FAULT_NONE)) {
+			burst->fault = fault;
+			cut_chunk(chunk, i);
+		}
+	}
 }
 
 #endif

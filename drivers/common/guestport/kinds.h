@@ -50,16 +50,26 @@ is_chain(const struct nmx_ring_slot *slot, const enum ring_kind kind)
 	return kind != RING_VDPDK && unlikely(nmx_ring_is_chain(slot));
 }
 
-/** Ask for the lines that the next n answers go to. */
+/**
+ * Before n buffers are fetched and answered in a burst: ask for the lines that are read first and
+ * written then, if the guest has handed over as many. A poll that finds nothing takes no line away.
+ */
 static inline __rte_always_inline void
-claim_answers(const struct guest_ring *ring, uint32_t n, const enum ring_kind kind)
+claim_ring(const struct guest_ring *ring, uint32_t n, const enum ring_kind kind)
 {
 	if (kind == RING_VDPDK)
 		nmx_ring_claim_slots(&ring->half.vdpdk, n);
-	else if (kind == RING_PACKED)
+	else if (kind == RING_PACKED && n > 1 && nmx_ring_has_packed(&ring->half.packed, n))
 		nmx_ring_claim_packed(&ring->half.packed, n);
-	else
-		nmx_ring_claim_used(&ring->half.split, n);
+}
+
+/** After that: a split ring's answers go elsewhere. */
+static inline __rte_always_inline void
+claim_used(const struct guest_ring *ring, uint32_t n, const enum ring_kind kind)
+{
+	if (kind == RING_SPLIT || kind == RING_SPLIT_LEGACY)
+		nmx_ring_claim_used(
+			&ring->half.split, RTE_MIN(n, nmx_ring_count_ready(&ring->half.window)));
 }
 
 /** Fetch what guests post in virtio's rings. @return a fault */
@@ -109,10 +119,10 @@ fetch_lent(struct guest_ring *ring, struct nmx_rxmap_loan *ret_loans, uint32_t n
 {
 	uint32_t i = 0;
 
-	claim_answers(ring, n, kind);
 	if (kind == RING_VDPDK) {
 		struct nmx_ring_host half = ring->half.vdpdk;
 
+		nmx_ring_claim_slots(&half, n);
 		while (i < n && nmx_ring_fetch_lent(&half, &ret_loans[i].slot))
 			i++;
 		ring->half.vdpdk = half;

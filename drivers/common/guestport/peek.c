@@ -126,8 +126,8 @@ show_chain(struct nmx_peek *peek, uint16_t index, const struct frame *frame)
 }
 
 /** Describe the planned frames; stops at one that has a fault, or no shells left for it. */
-static inline __rte_always_inline uint16_t
-show_frames(struct nmx_peek *peek, struct rte_mbuf **ret_mbufs, const enum ring_kind kind)
+static inline uint16_t
+show_frames(struct nmx_peek *peek, struct rte_mbuf **ret_mbufs)
 {
 	struct chunk *chunk = &peek->chunk;
 
@@ -136,7 +136,7 @@ show_frames(struct nmx_peek *peek, struct rte_mbuf **ret_mbufs, const enum ring_
 		const struct frame *frame = &chunk->frames[i];
 		bool fits = peek->n_shells + frame->n_segments + 1 <= SHELLS_MAX;
 
-		if (unlikely(!fits || !check_header(&peek->burst, frame, kind)))
+		if (unlikely(!fits))
 			ret_mbufs[i] = NULL;
 		else if (likely(frame->n_segments == 1))
 			ret_mbufs[i] = show_plain(peek, i, frame);
@@ -146,8 +146,7 @@ show_frames(struct nmx_peek *peek, struct rte_mbuf **ret_mbufs, const enum ring_
 			/* What was found behind it is judged anew, behind it. */
 			if (!fits)
 				peek->burst.fault = VDPDK_FAULT_NONE;
-			chunk->n_slots = frame->ahead;
-			chunk->n_drops = frame->drops_before;
+			cut_chunk(chunk, i);
 			return i;
 		}
 		peek->burst.bytes += frame->bytes;
@@ -155,31 +154,34 @@ show_frames(struct nmx_peek *peek, struct rte_mbuf **ret_mbufs, const enum ring_
 	return chunk->n;
 }
 
-/** Plan and describe a chunk. */
-static inline __rte_always_inline uint16_t
-show_burst(
-	struct nmx_peek *peek, struct rte_mbuf **ret_mbufs, uint16_t n, const enum ring_kind kind)
+/** Plan a chunk. */
+static inline __rte_always_inline void
+plan_burst(struct nmx_peek *peek, uint16_t n, const enum ring_kind kind)
 {
 	struct burst *burst = &peek->burst;
 
-	claim_answers(burst->ring, n, kind);
+	claim_ring(burst->ring, n, kind);
 	burst->fault = fetch_frames(burst->ring, n, kind);
+	claim_used(burst->ring, n, kind);
 	plan_chunk(burst, &peek->chunk, n, kind);
-	return show_frames(peek, ret_mbufs, kind);
+	check_headers(burst, &peek->chunk, kind);
 }
 
-static inline uint16_t
-show_by_kind(struct nmx_peek *peek, struct rte_mbuf **ret_mbufs, uint16_t n)
+static inline void
+plan_by_kind(struct nmx_peek *peek, uint16_t n)
 {
 	switch (peek->burst.ring->kind) {
 	case RING_VDPDK:
-		return show_burst(peek, ret_mbufs, n, RING_VDPDK);
+		plan_burst(peek, n, RING_VDPDK);
+		break;
 	case RING_SPLIT:
-		return show_burst(peek, ret_mbufs, n, RING_SPLIT);
+		plan_burst(peek, n, RING_SPLIT);
+		break;
 	case RING_PACKED:
-		return show_burst(peek, ret_mbufs, n, RING_PACKED);
+		plan_burst(peek, n, RING_PACKED);
+		break;
 	default:
-		return show_burst(peek, ret_mbufs, n, RING_SPLIT_LEGACY);
+		plan_burst(peek, n, RING_SPLIT_LEGACY);
 	}
 }
 
@@ -197,7 +199,8 @@ nmx_guestport_open_peek(struct nmx_peek *peek, struct nmx_from_guest *queue,
 		return 0;
 	}
 	begin_burst(burst);
-	n = show_by_kind(peek, ret_mbufs, RTE_MIN(n, BURST_MAX));
+	plan_by_kind(peek, RTE_MIN(n, BURST_MAX));
+	n = show_frames(peek, ret_mbufs);
 	burst->frames = n;
 	if (n == 0)
 		nmx_guestport_close_peek(peek);

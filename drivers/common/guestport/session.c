@@ -144,7 +144,7 @@ clean_up(struct nmx_guestport *port)
 	port->reset_grace = port->reclaim_grace = port->vector_grace = NO_GRACE;
 	port->parked_grace = NO_GRACE;
 	port->removed_ns = 0;
-	port->ending = port->has_left = false;
+	port->ending = port->has_left = port->answered = false;
 	nmx_guestport_resume_loans(port);
 }
 

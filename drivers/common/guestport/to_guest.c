@@ -98,20 +98,27 @@ copy_chain(NMX_SHARED uint8_t *to, const struct rte_mbuf *mbuf)
 	}
 }
 
-static inline __rte_always_inline void
-copy_planned(const struct plan *plan, const enum ring_kind kind)
+/** Out of line: of all kinds. */
+static __rte_noinline void
+copy_planned(const struct plan *plan)
 {
 	for (uint16_t i = 0; i < plan->n; i++) {
 		const struct rte_mbuf *mbuf = plan->mbufs[i];
 
-		if (kind != RING_VDPDK)
-			nmx_ring_put_net_header(plan->to[i], 1, get_header_bytes(kind));
 		if (likely(mbuf->nb_segs == 1))
 			rte_memcpy(NMX_SHARED_PLAIN(void, plan->to[i]),
 				rte_pktmbuf_mtod(mbuf, void *), mbuf->data_len);
 		else
 			copy_chain(plan->to[i], mbuf);
 	}
+}
+
+/** Net headers in front of what is planned. */
+static inline __rte_always_inline void
+put_headers(const struct plan *plan, const enum ring_kind kind)
+{
+	for (uint16_t i = 0; kind != RING_VDPDK && i < plan->n; i++)
+		nmx_ring_put_net_header(plan->to[i], 1, get_header_bytes(kind));
 }
 
 /**
@@ -439,14 +446,15 @@ answer_in_place(struct burst *burst, struct rte_mbuf **mbufs, uint32_t n, const 
 /** One frame after the other. @return frames dealt with; `rest` are those to be freed, if lends */
 static inline __rte_always_inline uint16_t
 send_frames(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, struct rte_mbuf **rest,
-	uint16_t *n_rest, const bool consume, const bool lends, const enum ring_kind kind)
+	uint16_t *n_rest, bool consume, const bool lends, const enum ring_kind kind)
 {
 	struct plan plan;
 	uint16_t i;
 
 	plan.n = 0;
-	claim_answers(burst->ring, n, kind);
+	claim_ring(burst->ring, n, kind);
 	burst->fault = fetch_posted(burst->ring, n, kind);
+	claim_used(burst->ring, n, kind);
 	for (i = 0; i < n; i++) {
 		uint32_t bytes = mbufs[i]->pkt_len;
 		enum fate fate = plan_frame(burst, &plan, mbufs[i], lends, lends && consume, kind);
@@ -460,7 +468,8 @@ send_frames(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, struct rte
 		if (lends && consume && fate != MAPPED)
 			rest[(*n_rest)++] = mbufs[i];
 	}
-	copy_planned(&plan, kind);
+	put_headers(&plan, kind);
+	copy_planned(&plan);
 	answer_posted(burst->ring, burst->used, kind);
 	burst->used = 0;
 	return i;
@@ -469,13 +478,13 @@ send_frames(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, struct rte
 /**
  * One chunk.
  *
- * @param consume  constant: free what is dealt with
+ * @param consume  free what is dealt with
  * @param lends    constant: the queue lends to burst->map
  * @return frames dealt with; fewer than n: the burst is over
  */
 static inline __rte_always_inline uint16_t
-send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume,
-	const bool lends, const enum ring_kind kind)
+send_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume, const bool lends,
+	const enum ring_kind kind)
 {
 	struct rte_mbuf *rest[BURST_MAX];
 	uint16_t n_rest = 0, done = 0;
@@ -524,7 +533,7 @@ add_counters(struct burst *burst)
 
 /** As send_chunk(), any number. */
 static inline __rte_always_inline uint16_t
-send_chunks(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool consume,
+send_chunks(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume,
 	const bool lends, const enum ring_kind kind)
 {
 	uint16_t done = 0;
@@ -537,71 +546,61 @@ send_chunks(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const bool
 		if (sent < chunk || unlikely(burst->fault != VDPDK_FAULT_NONE))
 			break;
 	}
+	if (burst->frames > 0 && take_event(burst->ring, kind))
+		signal_guest(burst->queue);
 	return done;
 }
 
-static inline __rte_always_inline uint16_t
-send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume,
-	const enum ring_kind kind)
+/** Defines a burst for one kind. One function each: compilers do better with less in it. */
+#define SENDER(function, kind, lends)                                                   \
+	static __rte_noinline uint16_t function(                                        \
+		struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume) \
+	{                                                                               \
+		return send_chunks(burst, mbufs, n, consume, lends, kind);              \
+	}
+
+SENDER(send_vdpdk, RING_VDPDK, false)
+SENDER(send_vdpdk_lending, RING_VDPDK, true)
+SENDER(send_split, RING_SPLIT, false)
+SENDER(send_split_lending, RING_SPLIT, true)
+SENDER(send_split_legacy, RING_SPLIT_LEGACY, false)
+SENDER(send_packed, RING_PACKED, false)
+SENDER(send_packed_lending, RING_PACKED, true)
+
+static inline uint16_t
+send_by_kind(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume)
+{
+	const bool lends = burst->map != NULL;
+
+	switch (burst->ring->kind) {
+	case RING_VDPDK:
+		return lends ? send_vdpdk_lending(burst, mbufs, n, consume)
+			     : send_vdpdk(burst, mbufs, n, consume);
+	case RING_SPLIT:
+		return lends ? send_split_lending(burst, mbufs, n, consume)
+			     : send_split(burst, mbufs, n, consume);
+	case RING_PACKED:
+		return lends ? send_packed_lending(burst, mbufs, n, consume)
+			     : send_packed(burst, mbufs, n, consume);
+	default:
+		/* Never lent, whatever the queue's map is: it is ordered. */
+		return send_split_legacy(burst, mbufs, n, consume);
+	}
+}
+
+static inline uint16_t
+send_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume)
 {
 	struct nmx_to_guest *queue = burst->queue;
 
 	burst->view = nmx_mem_get_view(burst->ring->mem);
 	burst->bytes_max = atomic_load_explicit(
 		&queue->port->to_guest_bytes_max, memory_order_relaxed);
-	if (burst->map != NULL)
-		n = consume ? send_chunks(burst, mbufs, n, true, true, kind)
-			    : send_chunks(burst, mbufs, n, false, true, kind);
-	else
-		n = consume ? send_chunks(burst, mbufs, n, true, false, kind)
-			    : send_chunks(burst, mbufs, n, false, false, kind);
-	if (burst->frames > 0 && take_event(burst->ring, kind))
-		signal_guest(queue);
+	n = send_by_kind(burst, mbufs, n, consume);
 	if (unlikely(burst->fault != VDPDK_FAULT_NONE))
 		nmx_guestport_set_fault(queue->port, burst->ring, &queue->active, burst->fault);
 	add_counters(burst);
 	return n;
-}
-
-/* One function for each kind: compilers do better with less in it. */
-
-static __rte_noinline uint16_t
-send_vdpdk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume)
-{
-	return send_burst(burst, mbufs, n, consume, RING_VDPDK);
-}
-
-static __rte_noinline uint16_t
-send_split(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume)
-{
-	return send_burst(burst, mbufs, n, consume, RING_SPLIT);
-}
-
-static __rte_noinline uint16_t
-send_split_legacy(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume)
-{
-	return send_burst(burst, mbufs, n, consume, RING_SPLIT_LEGACY);
-}
-
-static __rte_noinline uint16_t
-send_packed(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume)
-{
-	return send_burst(burst, mbufs, n, consume, RING_PACKED);
-}
-
-static inline uint16_t
-send_by_kind(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool consume)
-{
-	switch (burst->ring->kind) {
-	case RING_VDPDK:
-		return send_vdpdk(burst, mbufs, n, consume);
-	case RING_SPLIT:
-		return send_split(burst, mbufs, n, consume);
-	case RING_PACKED:
-		return send_packed(burst, mbufs, n, consume);
-	default:
-		return send_split_legacy(burst, mbufs, n, consume);
-	}
 }
 
 /** A burst to whatever queue. */
@@ -618,7 +617,7 @@ deliver(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n, bool co
 		if (consume)
 			rte_pktmbuf_free_bulk(mbufs, n);
 	} else {
-		n = send_by_kind(&burst, mbufs, n, consume);
+		n = send_burst(&burst, mbufs, n, consume);
 	}
 	nmx_base_leave_bracket(&queue->bracket);
 	return n;
