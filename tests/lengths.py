@@ -61,6 +61,8 @@ LENGTHS = [
            "tests/e2e/test_mapping_dma.py -k memory_that_goes", 20),
     Length("NMX_PLUGS", 2, 50, "times that a device is plugged in, used and unplugged, below each driver",
            "tests/vm/test_device.py -k comes_and_goes", 40),
+    Length("NMX_REBINDS", 5, 1000, "times that a machine's kernel lets its virtio device go",
+           "tests/vm/test_virtio.py -k lets_go", 40),
     Length("NMX_VIRTIO_FORMS", 14, 192, "forms of stock virtio guests, each with an audited stream",
            "tests/e2e/test_iovtee.py -k stream", 20),
     Length("NMX_VIRTIO_KILLS", 5, 200, "kills of a stock virtio guest, and of its host, under load",

@@ -73,8 +73,14 @@ def rig_class():
 
 
 @pytest.fixture(scope="module")
-def shared_vm(plugins, request):
-    """One guest without NICs for all tests of a file that leave it as it is."""
+def shared_rig(plugins, request):
+    """For all tests of a file."""
     rig = VmRig(plugins, f"{ROOT}/build/e2e/{request.module.__name__}")
-    yield rig.vm()
+    yield rig
     rig.clean_up()
+
+
+@pytest.fixture(scope="module")
+def shared_vm(shared_rig):
+    """One guest without NICs for all tests of a file that leave it as it is."""
+    return shared_rig.vm()
