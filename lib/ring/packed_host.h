@@ -117,6 +117,14 @@ nmx_ring_find_packed_seq(uint16_t position, uint32_t n_slots)
 	return (position & (n_slots - 1)) | (position & NMX_PACKED_POSITION_WRAP ? 0 : n_slots);
 }
 
+/** True if a base, a peer's, is inside a ring of n_slots. */
+static inline bool
+nmx_ring_check_packed_base(uint32_t base, uint32_t n_slots)
+{
+	return (base & NMX_PACKED_POSITION_IDX) < n_slots &&
+	       (base >> 16 & NMX_PACKED_POSITION_IDX) < n_slots;
+}
+
 /**
  * Start a ring anew.
  *
@@ -127,7 +135,7 @@ nmx_ring_find_packed_seq(uint16_t position, uint32_t n_slots)
  *                 that one fetched and didn't answer stays so. A front-end that knows one position
  *                 only leaves the upper half 0: a used position a lap behind, or more, counts as
  *                 the avail position
- * @return 0; -EINVAL the base is outside this ring
+ * @return 0; -EINVAL nmx_ring_check_packed_base()
  *
  * Source: vhost-user, "Vring descriptor indices for packed virtqueues"
  */
@@ -138,8 +146,7 @@ nmx_ring_init_packed(struct nmx_packed_host *ring, const struct nmx_packed_parts
 	const uint16_t avail = (uint16_t)base, used = (uint16_t)(base >> 16);
 	uint32_t ahead;
 
-	if ((avail & NMX_PACKED_POSITION_IDX) >= n_slots ||
-		(used & NMX_PACKED_POSITION_IDX) >= n_slots)
+	if (!nmx_ring_check_packed_base(base, n_slots))
 		return -EINVAL;
 	ahead = (nmx_ring_find_packed_seq(avail, n_slots) -
 			nmx_ring_find_packed_seq(used, n_slots)) &

@@ -20,6 +20,7 @@ struct nmx_vhu_ring_state {
 	uint32_t size, base; /* 0 size: none yet */
 	struct nmx_vhu_addresses addresses;
 	bool addressed, kicked, enabled, started;
+	bool lost; /* since it was started last; the device's side may not be through with it */
 	/* While started: the guest's addresses. */
 	uint64_t desc, avail, used;
 };

@@ -18,8 +18,10 @@
 #include "lib/base/fd.h"
 #include "lib/vhu/server.h"
 
-#define N_RINGS   4
-#define FEATURES  (UINT64_C(1) << 32 | UINT64_C(1) << 15 | NMX_VHU_FEATURE_LOG_ALL)
+#define N_RINGS 4
+#define FEATURES                                                           \
+	(UINT64_C(1) << 32 | UINT64_C(1) << 15 | NMX_VHU_FEATURE_LOG_ALL | \
+		NMX_VHU_FEATURE_RING_PACKED)
 #define PROTOCOL  (NMX_VHU_PROTOCOL_MQ | NMX_VHU_PROTOCOL_REPLY_ACK | NMX_VHU_PROTOCOL_NET_MTU)
 #define AGREED    (UINT64_C(1) << 32 | NMX_VHU_FEATURE_PROTOCOL_FEATURES)
 #define MTU_MAX   9000

@@ -11,14 +11,16 @@
 #include "lib/base/range.h"
 #include "request.h"
 
-/* Bytes of a split ring's parts, with the event words; packed ones are smaller. */
+/* Bytes of a ring's parts: virtio 1.1/1.2, 2.6, with the event words, and 2.7.10. */
 #define DESC_BYTES(size)  (UINT64_C(16) * (size))
 #define AVAIL_BYTES(size) (UINT64_C(2) * (size) + 6)
 #define USED_BYTES(size)  (UINT64_C(8) * (size) + 6)
+#define EVENT_BYTES       UINT64_C(4)
 
 #define DESC_ALIGN  UINT64_C(16)
 #define AVAIL_ALIGN UINT64_C(2)
 #define USED_ALIGN  UINT64_C(4)
+#define EVENT_ALIGN UINT64_C(4)
 
 /** The ring of an index; NULL: there is none. */
 static struct nmx_vhu_ring_state *
@@ -41,6 +43,7 @@ find_parts(const struct nmx_vhu_server *server, const struct nmx_vhu_ring_state 
 {
 	const struct nmx_vhu_memory *memory = &server->memory;
 	const struct nmx_vhu_addresses *user = &ring->addresses;
+	const bool packed = (server->features & NMX_VHU_FEATURE_RING_PACKED) != 0;
 	const uint32_t size = ring->size;
 
 	ret_ring->size = size;
@@ -49,12 +52,13 @@ find_parts(const struct nmx_vhu_server *server, const struct nmx_vhu_ring_state 
 	ret_ring->enabled = ring->enabled ||
 			    !(server->features & NMX_VHU_FEATURE_PROTOCOL_FEATURES);
 	return nmx_vhu_find_guest_address(memory, user->desc, DESC_BYTES(size), &ret_ring->desc) &&
-	       nmx_vhu_find_guest_address(
-		       memory, user->avail, AVAIL_BYTES(size), &ret_ring->avail) &&
-	       nmx_vhu_find_guest_address(memory, user->used, USED_BYTES(size), &ret_ring->used) &&
+	       nmx_vhu_find_guest_address(memory, user->avail,
+		       packed ? EVENT_BYTES : AVAIL_BYTES(size), &ret_ring->avail) &&
+	       nmx_vhu_find_guest_address(memory, user->used,
+		       packed ? EVENT_BYTES : USED_BYTES(size), &ret_ring->used) &&
 	       nmx_base_is_aligned(ret_ring->desc, DESC_ALIGN) &&
-	       nmx_base_is_aligned(ret_ring->avail, AVAIL_ALIGN) &&
-	       nmx_base_is_aligned(ret_ring->used, USED_ALIGN);
+	       nmx_base_is_aligned(ret_ring->avail, packed ? EVENT_ALIGN : AVAIL_ALIGN) &&
+	       nmx_base_is_aligned(ret_ring->used, packed ? EVENT_ALIGN : USED_ALIGN);
 }
 
 /** Start a ring that has all it needs. One that hasn't waits. @return 0; -errno of the device */
@@ -72,6 +76,7 @@ try_start(struct nmx_vhu_server *server, struct nmx_vhu_ring_state *ring)
 	if (ret != 0)
 		return ret;
 	ring->started = true;
+	ring->lost = false;
 	ring->desc = parts.desc;
 	ring->avail = parts.avail;
 	ring->used = parts.used;
@@ -96,6 +101,7 @@ nmx_vhu_settle_rings(struct nmx_vhu_server *server)
 			parts.avail == ring->avail && parts.used == ring->used)
 			continue;
 		ring->started = ring->kicked = false;
+		ring->lost = true;
 		server->handlers->lose_ring(server->context, (uint16_t)i);
 	}
 	return first;
@@ -205,7 +211,8 @@ nmx_vhu_get_base(struct nmx_vhu_server *server)
 		return -ENXIO;
 	server->reply.state.index = state.index;
 	server->reply.state.num = ring->base;
-	if (!ring->started) {
+	/* One that was lost may be in use yet, and only the device knows where it was left. */
+	if (!ring->started && !ring->lost) {
 		ring->kicked = false;
 		return 0;
 	}
@@ -220,7 +227,7 @@ nmx_vhu_end_ring(struct nmx_vhu_server *server, uint32_t base)
 {
 	struct nmx_vhu_ring_state *ring = &server->rings[server->reply.state.index];
 
-	ring->started = ring->kicked = false;
+	ring->started = ring->kicked = ring->lost = false;
 	ring->base = base;
 	server->reply.state.num = base;
 }

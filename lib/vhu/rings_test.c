@@ -261,6 +261,33 @@ a_ring_that_a_table_takes_away_is_lost(void **unused)
 	}
 }
 
+/** The device's side may be using it yet, and where it was left isn't known here. */
+static void
+a_lost_rings_base_is_asked_for_and_may_be_late(void **unused)
+{
+	const struct nmx_vhu_state state = { 0, 0 };
+	struct rig rig;
+
+	(void)unused;
+	start(&rig);
+	agree(&rig);
+	run_ring(&rig, 0);
+	tell_memory(&rig, 0, GUEST_START + REGION_BYTES, USER_START + REGION_BYTES, REGION_BYTES);
+	assert_int_equal(rig.ring[0].n_losses, 1);
+	rig.later = true;
+	tell(&rig, NMX_VHU_GET_VRING_BASE, &state, sizeof(state));
+	assert_int_equal(rig.ring[0].n_stops, 1);
+	assert_true(nmx_vhu_is_parked(rig.server));
+	assert_int_equal(receive_reply(&rig).size, -1);
+	nmx_vhu_answer(rig.server, 0, 1234);
+	assert_int_equal(serve(&rig), -EAGAIN);
+	assert_int_equal(receive_reply(&rig).state.num, 1234);
+	/* Again: there is nothing to stop, the base is the same. */
+	assert_int_equal(ask(&rig, NMX_VHU_GET_VRING_BASE, &state, sizeof(state)).state.num, 1234);
+	assert_int_equal(rig.ring[0].n_stops, 1);
+	stop(&rig);
+}
+
 static void
 a_parked_table_is_the_rings_only_when_it_is_agreed_to(void **unused)
 {
@@ -378,6 +405,40 @@ rings_that_arent_aligned_or_not_in_memory_dont_start(void **unused)
 	}
 }
 
+/** Their event words have four bytes each, wherever those are. 2.7.10 */
+static void
+packed_rings_may_end_where_their_region_does(void **unused)
+{
+	static const struct {
+		uint64_t avail, used;
+		unsigned int n_starts;
+	} row[] = {
+		{ REGION_BYTES - 8, REGION_BYTES - 4, 1 },
+		{ REGION_BYTES - 8, REGION_BYTES - 2, 0 },
+		{ REGION_BYTES - 6, REGION_BYTES - 12, 0 },
+		{ REGION_BYTES, REGION_BYTES - 4, 0 },
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		const struct nmx_vhu_addresses addresses = { .index = 0,
+			.desc = USER_START,
+			.avail = USER_START + row[i].avail,
+			.used = USER_START + row[i].used };
+		struct rig rig;
+
+		start(&rig);
+		agree(&rig);
+		tell_number(&rig, NMX_VHU_SET_FEATURES, AGREED | NMX_VHU_FEATURE_RING_PACKED);
+		tell_state(&rig, NMX_VHU_SET_VRING_NUM, 0, RING_SIZE);
+		tell(&rig, NMX_VHU_SET_VRING_ADDR, &addresses, sizeof(addresses));
+		tell_file(&rig, NMX_VHU_SET_VRING_KICK, 0, true);
+		assert_int_equal(serve(&rig), -EAGAIN);
+		assert_int_equal(rig.ring[0].n_starts, row[i].n_starts);
+		stop(&rig);
+	}
+}
+
 int
 main(void)
 {
@@ -390,10 +451,12 @@ main(void)
 		cmocka_unit_test(tables_that_make_no_sense_are_refused_and_change_nothing),
 		cmocka_unit_test(a_table_that_grows_leaves_rings_alone),
 		cmocka_unit_test(a_ring_that_a_table_takes_away_is_lost),
+		cmocka_unit_test(a_lost_rings_base_is_asked_for_and_may_be_late),
 		cmocka_unit_test(a_parked_table_is_the_rings_only_when_it_is_agreed_to),
 		cmocka_unit_test(rings_settings_that_make_no_sense_are_refused),
 		cmocka_unit_test(what_a_running_ring_uses_cant_be_changed),
 		cmocka_unit_test(rings_that_arent_aligned_or_not_in_memory_dont_start),
+		cmocka_unit_test(packed_rings_may_end_where_their_region_does),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,7 +86,8 @@ struct nmx_vhu_handlers {
 	/** Of one that is started. */
 	int (*enable_ring)(void *context, uint16_t index, bool enabled);
 	/**
-	 * Of one that is started. May be LATER. 0 promises: no access to the ring or its buffers.
+	 * Of one that is started, or was lost. May be LATER. 0 promises: no access to the ring or
+	 * its buffers.
 	 *
 	 * @param ret_base  for the front end: where a next run would go on
 	 */

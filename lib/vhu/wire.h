@@ -51,6 +51,7 @@ struct nmx_vhu_header {
 
 #define NMX_VHU_FEATURE_LOG_ALL           (UINT64_C(1) << 26)
 #define NMX_VHU_FEATURE_PROTOCOL_FEATURES (UINT64_C(1) << 30)
+#define NMX_VHU_FEATURE_RING_PACKED       (UINT64_C(1) << 34)
 
 #define NMX_VHU_PROTOCOL_MQ        (UINT64_C(1) << 0)
 #define NMX_VHU_PROTOCOL_REPLY_ACK (UINT64_C(1) << 3)
