@@ -62,6 +62,7 @@ nmx_guestport_revoke_memory(struct nmx_guestport *port)
 	if (nmx_mem_is_revoked(port->mem))
 		return 0;
 	ret = nmx_mem_revoke(port->mem);
+	nmx_guestport_cut_rings(port);
 	/* A running device finds its control area gone, and fails; rings are gone. */
 	port->front->check_memory(port);
 	port->reclaim_grace = port->reset_grace != NO_GRACE ? port->reset_grace
@@ -79,6 +80,8 @@ force_promise(struct nmx_guestport *port)
 	case PARKED_UNMAP:
 		if (port->front->is_running(port))
 			ret = nmx_mem_blank(port->mem);
+		if (ret == 0)
+			nmx_guestport_cut_rings(port);
 		return ret == -EBUSY ? nmx_guestport_revoke_memory(port) : ret;
 	case PARKED_RESET:
 	case PARKED_STOP:

@@ -27,6 +27,11 @@
  * A loan is answered when its frame comes, and frames that are copied meanwhile overtake it. A
  * guest that doesn't go by the number in an answer (ring->ordered) gets copies.
  *
+ * Loans come back at any time, and what a turn of the control thread does hangs together: a ring is
+ * ended before its memory goes, and who waits is known as long as something does. So a turn looks
+ * once at what is out, behind its look at grace periods, and all that it decides goes by that.
+ * Nothing out then, in a period that began after lending had ended, is nothing out for good.
+ *
  * Lending makes a guest's fault no worse: what can't be lent stays for the copying burst to judge.
  */
 
@@ -243,17 +248,25 @@ static const struct nmx_rxmap_lender lender = {
 
 /* --- Control --- */
 
-bool
-nmx_guestport_is_lent(const struct guest_ring *ring)
+static bool
+is_lent(const struct guest_ring *ring)
 {
 	return !ring->given_up && atomic_load_explicit(&ring->out, memory_order_acquire) != 0;
+}
+
+void
+nmx_guestport_look_at_loans(struct nmx_guestport *port)
+{
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
+		if (port->to_guest[i].ring != NULL)
+			port->to_guest[i].ring->is_lent = is_lent(port->to_guest[i].ring);
 }
 
 bool
 nmx_guestport_has_loans(const struct nmx_guestport *port)
 {
 	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
-		if (port->to_guest[i].ring != NULL && nmx_guestport_is_lent(port->to_guest[i].ring))
+		if (port->to_guest[i].ring != NULL && port->to_guest[i].ring->is_lent)
 			return true;
 	return false;
 }
@@ -274,7 +287,7 @@ nmx_guestport_resume_loans(struct nmx_guestport *port)
 static bool
 is_missed(const struct nmx_to_guest *queue)
 {
-	return queue->ring != NULL && nmx_guestport_is_lent(queue->ring) &&
+	return queue->ring != NULL && queue->ring->is_lent &&
 	       (queue->ring->draining || queue->port->lends_nothing || !queue->lends);
 }
 
@@ -289,7 +302,7 @@ give_up_loans(struct nmx_guestport *port)
 	for (uint16_t i = 0; i < port->n_queue_pairs; i++) {
 		struct nmx_to_guest *queue = &port->to_guest[i];
 
-		if (queue->ring == NULL || !nmx_guestport_is_lent(queue->ring))
+		if (queue->ring == NULL || !is_lent(queue->ring))
 			continue;
 		PORT_LOG(port, ERR,
 			"the uplink below the guest's Rx queue %u keeps %u buffers for ever: their "
@@ -358,7 +371,7 @@ wait_for(struct nmx_guestport *port, const struct nmx_to_guest *without_loans)
 		(void)nmx_guestport_advance(port, nmx_base_read_clock_ns());
 		quiet = nmx_base_is_grace_over(&port->grace, grace) &&
 			(without_loans == NULL || without_loans->ring == NULL ||
-				!nmx_guestport_is_lent(without_loans->ring));
+				!is_lent(without_loans->ring));
 		nmx_control_unlock();
 		if (quiet || nmx_base_read_clock_ns() >= deadline_ns)
 			return quiet ? 0 : -EBUSY;

@@ -131,9 +131,12 @@ struct guest_ring {
 	struct nmx_range parts[RING_PARTS_MAX];     /* in the guest's memory */
 	NMX_SHARED uint8_t *places[RING_PARTS_MAX]; /* and here */
 	bool draining;                              /* not published any more */
-	bool given_up;  /* what it lent: it stays for ever, for whom that may come back to */
-	bool awaited;   /* somebody waits for its end */
-	uint64_t grace; /* when draining ends */
+	bool is_lent;                               /* something of it, when this turn looked */
+	bool given_up;    /* what it lent: it stays for ever, for whom that may come back to */
+	bool cut_off;     /* by force: what it answers since is in no guest's memory */
+	uint32_t cut_seq; /* of a packed ring: where its answers ended then */
+	bool awaited;     /* somebody waits for its end */
+	uint64_t grace;   /* when draining ends */
 	struct nmx_vdev_ticket ticket; /* vDPDK's, of who waits */
 
 	struct nmx_ring_slot taken[]; /* slots' copies */
@@ -283,6 +286,8 @@ void nmx_guestport_drop_rings(struct nmx_guestport *port);
 void nmx_guestport_check_rings(struct nmx_guestport *port);
 /** Tell the guest of faults that data threads found. */
 void nmx_guestport_report_faults(struct nmx_guestport *port);
+/** Memory was taken by force, and is in no view: mark the rings that were in it. */
+void nmx_guestport_cut_rings(struct nmx_guestport *port);
 /** End what is drained. */
 void nmx_guestport_advance_rings(struct nmx_guestport *port);
 /** True if some data thread may use a ring. */
@@ -329,9 +334,9 @@ nmx_guestport_show_loans(struct guest_ring *ring)
 	atomic_store_explicit(&ring->out, ring->half.window.lent, memory_order_release);
 }
 
-/** True if something that the ring lent isn't back. */
-bool nmx_guestport_is_lent(const struct guest_ring *ring);
-/** The same of all rings. */
+/** Once a turn: see what isn't back of what rings have lent. */
+void nmx_guestport_look_at_loans(struct nmx_guestport *port);
+/** True if there was something. */
 bool nmx_guestport_has_loans(const struct nmx_guestport *port);
 /** Lend nothing from the next grace period on, until nmx_guestport_resume_loans(). */
 void nmx_guestport_hold_loans(struct nmx_guestport *port);

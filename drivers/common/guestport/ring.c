@@ -360,6 +360,23 @@ nmx_guestport_report_faults(struct nmx_guestport *port)
 }
 
 void
+nmx_guestport_cut_rings(struct nmx_guestport *port)
+{
+	struct place place;
+	uint32_t i = 0;
+
+	while (next_place(port, &i, &place)) {
+		struct guest_ring *ring = *place.ring;
+
+		if (ring->cut_off || nmx_guestport_is_mapped(port, ring))
+			continue;
+		ring->cut_off = true;
+		if (ring->kind == RING_PACKED)
+			ring->cut_seq = ring->half.packed.used_seq;
+	}
+}
+
+void
 nmx_guestport_advance_rings(struct nmx_guestport *port)
 {
 	struct place place;
@@ -368,7 +385,7 @@ nmx_guestport_advance_rings(struct nmx_guestport *port)
 	while (next_place(port, &i, &place))
 		if ((*place.ring)->draining &&
 			nmx_base_is_grace_over(&port->grace, (*place.ring)->grace) &&
-			!nmx_guestport_is_lent(*place.ring))
+			!(*place.ring)->is_lent)
 			end_ring(port, place);
 }
 

@@ -390,7 +390,8 @@ static bool
 has_pending(const struct nmx_guestport *port)
 {
 	return !nmx_base_is_grace_idle(&port->grace) || atomic_load(&port->has_fault) ||
-	       port->misses_loans || nmx_guestport_needs_dma(port);
+	       port->parked_grace != NO_GRACE || port->misses_loans ||
+	       nmx_guestport_needs_dma(port);
 }
 
 /** Answer the parked request, if the time has come. @return true: there may be another one now */
@@ -438,6 +439,7 @@ static void
 advance_grace(struct nmx_guestport *port, uint64_t now_ns)
 {
 	nmx_base_advance_grace(&port->grace);
+	nmx_guestport_look_at_loans(port);
 	nmx_guestport_count_wait(port, now_ns);
 	nmx_guestport_report_faults(port);
 	nmx_guestport_advance_rings(port);

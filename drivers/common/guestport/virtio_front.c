@@ -101,8 +101,6 @@ start_ring(struct nmx_guestport *port, uint16_t index, const struct nmx_vhu_ring
 	if (plan.kind == RING_PACKED) {
 		plan.ordered = false;
 		plan.parts[1].size = plan.parts[2].size = sizeof(struct nmx_packed_event);
-		if (!nmx_base_is_aligned(ring->avail | ring->used, sizeof(struct nmx_packed_event)))
-			return -EINVAL;
 	}
 	ret = nmx_guestport_start_ring(port, get_direction(index), index / 2, &plan);
 	update_link(port);
@@ -115,6 +113,9 @@ on_start_ring(void *context, uint16_t index, const struct nmx_vhu_ring *ring)
 	struct nmx_guestport *port = context;
 	struct virtio_ring *own = &port->virtio->rings[index];
 
+	if (get_kind(port->virtio->features) == RING_PACKED &&
+		!nmx_ring_check_packed_base(ring->base, ring->size))
+		return -EINVAL;
 	own->wanted = *ring;
 	own->waits = own->is_new = find_ring(port, index) != NULL;
 	return own->waits ? 0 : start_ring(port, index, ring);
@@ -366,16 +367,26 @@ get_deadline_ns(const struct nmx_guestport *port)
 	return nmx_vhu_get_deadline_ns(port->virtio->server);
 }
 
-/** Where a ring's next run begins, and nothing is given back to the guest. */
+/**
+ * Where a ring's next run begins, and nothing is given back to the guest: behind the last answer
+ * that the guest has seen. What was fetched beyond that is fetched again, unless buffers are lent
+ * from the ring: then answers are in any order, which ones are missing can't be told by a place,
+ * and none is to be used twice. So what is out is lost to the guest until it resets the device.
+ */
 static uint32_t
-get_base(const struct guest_ring *ring)
+get_base(const struct nmx_guestport *port, uint16_t number, const struct guest_ring *ring)
 {
 	const struct nmx_packed_host *packed = &ring->half.packed;
+	const bool lends = get_direction(number) == VDPDK_DIRECTION_RX &&
+			   atomic_load(&port->to_guest[number / 2].map) != NULL;
+	uint16_t used;
 
 	if (ring->kind != RING_PACKED)
 		return (uint16_t)ring->half.window.comp;
-	return NMX_PACKED_BASE(nmx_ring_get_packed_position(packed, packed->avail_seq),
-		nmx_ring_get_packed_position(packed, packed->used_seq));
+	used = nmx_ring_get_packed_position(
+		packed, ring->cut_off ? ring->cut_seq : packed->used_seq);
+	return NMX_PACKED_BASE(
+		lends ? nmx_ring_get_packed_position(packed, packed->avail_seq) : used, used);
 }
 
 /** The same, and all that it has is given back. */
@@ -405,7 +416,7 @@ answer(struct nmx_guestport *port)
 	/* By force: the ring isn't through yet. */
 	ring = find_ring(port, virtio->stopping);
 	ring->awaited = false;
-	nmx_vhu_answer(virtio->server, 0, get_base(ring));
+	nmx_vhu_answer(virtio->server, 0, get_base(port, virtio->stopping, ring));
 }
 
 static void
@@ -464,12 +475,12 @@ static void
 end_ring(struct nmx_guestport *port, uint16_t direction, uint16_t index, struct guest_ring *ring,
 	bool is_mapped)
 {
-	struct virtio_ring *own = &port->virtio
-					   ->rings[2 * index + (direction == VDPDK_DIRECTION_TX)];
+	const uint16_t number = (uint16_t)(2 * index + (direction == VDPDK_DIRECTION_TX));
+	struct virtio_ring *own = &port->virtio->rings[number];
+	/* Who waits for memory to come back: it is withdrawn, and goes when all its rings have. */
+	const bool reaches_guest = (is_mapped || own->waits) && !ring->cut_off && !ring->given_up;
 
-	/* Its pages are there yet when its memory is withdrawn, or zeroes in their place. */
-	own->base = (is_mapped || own->waits) && !ring->given_up ? return_buffers(ring)
-								 : get_base(ring);
+	own->base = reaches_guest ? return_buffers(ring) : get_base(port, number, ring);
 	if (own->waits && !own->is_new)
 		own->wanted.base = own->base;
 	if (ring->awaited) {
