@@ -10,11 +10,15 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "fd.h"
 
 /** Small: where all memory is locked, a stack is memory at once. */
 #define STACK_BYTES ((size_t)64 << 10)
+
+/** Of 512 bytes. */
+#define LARGE_BLOCKS ((1 << 20) / 512)
 
 struct nmx_bin {
 	atomic_uint n_users; /* the owner, and a thread for each discard under way */
@@ -130,6 +134,32 @@ void
 nmx_base_discard_fds(struct nmx_bin *bin, int *fds, unsigned int n)
 {
 	discard_fds(bin, fds, n, false);
+}
+
+/** True if the file has so many pages that freeing them takes longer than another thread. */
+static bool
+is_large(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && status.st_blocks > LARGE_BLOCKS;
+}
+
+void
+nmx_base_drop_fds(struct nmx_bin *bin, int *fds, unsigned int n)
+{
+	unsigned int n_large = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		int fd = nmx_base_take_fd(&fds[i]);
+
+		if (bin != NULL && fd >= 0 && is_large(fd))
+			fds[n_large++] = fd;
+		else
+			nmx_base_close_fd(&fd);
+	}
+	if (n_large > 0)
+		nmx_base_discard_fds(bin, fds, n_large);
 }
 
 void

@@ -12,6 +12,8 @@
  * queue. So each call closes on a short-lived thread of its own; that one may wait for ever, and
  * whoever called it never does. The bin tells whether such threads are left: a caller that takes
  * nothing more from a peer before they are gone bounds them. Threads may outlive the bin's owner.
+ *
+ * A file of memory never waits, but the last close of one frees its pages, at 40 us a MiB.
  */
 
 #ifndef NMX_BASE_DISCARD_H
@@ -32,6 +34,14 @@ void nmx_base_release_bin(struct nmx_bin *bin);
  * process can't have another thread: then it closes them itself.
  */
 void nmx_base_discard_fds(struct nmx_bin *bin, int *fds, unsigned int n);
+
+/**
+ * Close n descriptors that were found to be eventfds or memory, -1 among them allowed, and leave -1
+ * in each: those of large files as nmx_base_discard_fds(), the others here.
+ *
+ * @param bin  NULL: all here
+ */
+void nmx_base_drop_fds(struct nmx_bin *bin, int *fds, unsigned int n);
 
 /**
  * End a connection, so that its peer reads what it was sent and then end of file; and close it.

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "budget.h"
-#include "lib/base/fd.h"
+#include "lib/base/discard.h"
 #include "space.h"
 
 int
@@ -22,6 +22,7 @@ nmx_mem_create(const struct nmx_mem_limits *limits, int lost_fd, struct nmx_mem 
 	atomic_init(&mem->guarded.lost, false);
 	mem->guarded.lost_fd = lost_fd;
 	mem->limits = *limits;
+	nmx_mem_init_kept(mem);
 	*ret_mem = mem;
 	return 0;
 }
@@ -195,7 +196,7 @@ add_entry(struct nmx_mem *mem, uint32_t at, struct nmx_mem_entry *entry, int *fd
 
 	if (ret != 0)
 		return ret;
-	if (mem->n_entries >= mem->limits.maps_max ||
+	if (mem->n_entries >= mem->limits.maps_max || !nmx_mem_can_keep_file(mem, entry) ||
 		(entry->backed && !nmx_base_check_slice(mem->n_bytes, entry->map.range.size,
 					  mem->limits.bytes_max)))
 		return -ENOSPC;
@@ -235,7 +236,7 @@ nmx_mem_map(struct nmx_mem *mem, const struct nmx_mem_map *map, int *fd)
 			ret = add_entry(mem, at, &entry, fd);
 	}
 	if (ret != -EBUSY)
-		nmx_base_close_fd(fd);
+		nmx_base_drop_fds(mem->limits.bin, fd, 1);
 	return ret;
 }
 
@@ -336,10 +337,11 @@ nmx_mem_drop_withdrawn(struct nmx_mem *mem)
 		if (entry->backed && !all)
 			nmx_mem_clear_range(&mem->windows, nmx_mem_get_own_pages(mem, entry));
 	}
-	if (all) {
+	if (all)
 		drop_all(mem);
+	nmx_mem_close_files(mem);
+	if (all)
 		return;
-	}
 	for (uint32_t i = 0; i < mem->n_entries; i++) {
 		struct nmx_mem_entry *entry = &mem->entries[i];
 

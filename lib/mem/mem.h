@@ -74,9 +74,12 @@ struct nmx_mem_cache {
 	uint64_t generation;
 };
 
+struct nmx_bin;
+
 struct nmx_mem_limits {
 	uint32_t maps_max;
-	uint64_t bytes_max; /* of all maps together */
+	uint64_t bytes_max;  /* of all maps together */
+	struct nmx_bin *bin; /* for files; not owned. NULL: they are closed at once */
 };
 
 struct nmx_mem_map {

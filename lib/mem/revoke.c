@@ -16,67 +16,12 @@
  * All of it: nmx_mem_revoke() lays the maps once more in windows of their own, where nobody has a
  * pointer to, and fills the former windows with zeroes; they are retired until nmx_mem_reclaim().
  * The view is empty as long, so that a burst that goes on finds no way to the new ones. Shared
- * mappings can be made once more from themselves, those of huge pages not: their files are kept
- * open, as far as they are few. A VMM's guest has one or two; a program that has one for each huge
- * page loses its session instead.
+ * mappings can be made once more from themselves, those of huge pages not: that takes their files
+ * (kept.c), as far as they are few. A VMM's guest has one or two; a program that has one for each
+ * huge page loses its session instead.
  */
 
-#include "lib/base/fd.h"
 #include "space.h"
-
-/* --- Files that are kept open --- */
-
-static bool
-is_equal_file(const struct nmx_mem_file *a, const struct nmx_mem_file *b)
-{
-	return a->device == b->device && a->inode == b->inode && a->writable == b->writable;
-}
-
-/** Its place; NULL if it has none. */
-static struct nmx_mem_kept *
-find_kept(struct nmx_mem *mem, const struct nmx_mem_file *file)
-{
-	for (unsigned int i = 0; i < NMX_MEM_KEPT_MAX; i++)
-		if (mem->kept[i].n_entries > 0 && is_equal_file(&mem->kept[i].file, file))
-			return &mem->kept[i];
-	return NULL;
-}
-
-static struct nmx_mem_kept *
-keep_new(struct nmx_mem *mem, const struct nmx_mem_file *file, int *fd)
-{
-	for (unsigned int i = 0; i < NMX_MEM_KEPT_MAX; i++)
-		if (mem->kept[i].n_entries == 0) {
-			mem->kept[i].file = *file;
-			mem->kept[i].fd = nmx_base_take_fd(fd);
-			return &mem->kept[i];
-		}
-	return NULL;
-}
-
-void
-nmx_mem_keep_file(struct nmx_mem *mem, struct nmx_mem_entry *entry, int *fd)
-{
-	struct nmx_mem_kept *kept;
-
-	if (!entry->backed || entry->file.page_bytes == NMX_MEM_PAGE_BYTES)
-		return;
-	kept = find_kept(mem, &entry->file);
-	if (kept == NULL)
-		kept = keep_new(mem, &entry->file, fd);
-	entry->kept = kept != NULL;
-	if (kept != NULL)
-		kept->n_entries++;
-}
-
-void
-nmx_mem_let_file_go(struct nmx_mem *mem, const struct nmx_mem_entry *entry)
-{
-	struct nmx_mem_kept *kept = entry->kept ? find_kept(mem, &entry->file) : NULL;
-
-	if (kept != NULL && --kept->n_entries == 0)
-		nmx_base_close_fd(&kept->fd);
-}
 
 /* --- Some of the memory --- */
 
@@ -145,7 +90,7 @@ lay_entry_again(struct nmx_mem *mem, const struct nmx_mem_entry *entry,
 
 	if (entry->file.page_bytes == NMX_MEM_PAGE_BYTES)
 		return nmx_mem_lay_copy(fresh, &mem->guarded, &mem->windows, pages);
-	kept = entry->kept ? find_kept(mem, &entry->file) : NULL;
+	kept = nmx_mem_find_kept(mem, entry);
 	if (kept == NULL)
 		return -EMFILE;
 	return nmx_mem_lay_file(fresh, &mem->guarded, pages, kept->fd,

@@ -13,7 +13,7 @@
 #include "mem.h"
 #include "window.h"
 
-/** Files of huge pages that are kept open for nmx_mem_revoke(), at most. */
+/** Files of huge pages that are kept open at most; as many of others. */
 #define NMX_MEM_KEPT_MAX 64
 
 /** One accepted DMA_MAP. */
@@ -33,8 +33,8 @@ struct nmx_mem_entry {
 /** An open file, for all entries of the same one. */
 struct nmx_mem_kept {
 	struct nmx_mem_file file;
-	int fd;
-	uint32_t n_entries; /* 0: free */
+	int fd;             /* -1: free */
+	uint32_t n_entries; /* 0: it is to be closed */
 };
 
 struct nmx_mem {
@@ -51,7 +51,7 @@ struct nmx_mem {
 	uint32_t n_withdrawn, n_blanked;
 	uint64_t n_bytes;    /* of backed entries */
 	uint32_t n_mappings; /* of the process, for backed entries */
-	struct nmx_mem_kept kept[NMX_MEM_KEPT_MAX];
+	struct nmx_mem_kept kept[2 * NMX_MEM_KEPT_MAX];
 	struct {
 		struct nmx_mem_domain domain;
 		uint32_t n_users; /* 0: free */
@@ -74,13 +74,26 @@ void nmx_mem_drop_withdrawn(struct nmx_mem *mem);
 /** What a map's pages are to be laid with. */
 uint32_t nmx_mem_get_laid_protection(const struct nmx_mem_entry *entry);
 
-/* revoke.c */
+/* kept.c */
 
-/** Keep the file of an entry open, if nmx_mem_revoke() will need it. Takes *fd over, perhaps. */
+/** None. */
+void nmx_mem_init_kept(struct nmx_mem *mem);
+
+/** False: there is no place for its file, which needs one. */
+bool nmx_mem_can_keep_file(struct nmx_mem *mem, const struct nmx_mem_entry *entry);
+
+/** Keep the file of an entry open, if there is a place. Takes *fd over, perhaps. */
 void nmx_mem_keep_file(struct nmx_mem *mem, struct nmx_mem_entry *entry, int *fd);
 
-/** The entry goes: its file is closed with the last one. */
+/** An entry's; NULL: it has none. */
+const struct nmx_mem_kept *nmx_mem_find_kept(
+	struct nmx_mem *mem, const struct nmx_mem_entry *entry);
+
+/** The entry goes, and with the last one its file. */
 void nmx_mem_let_file_go(struct nmx_mem *mem, const struct nmx_mem_entry *entry);
+
+/** Close the files that went: nothing of them is mapped any more. */
+void nmx_mem_close_files(struct nmx_mem *mem);
 
 /* dma.c */
 

@@ -117,24 +117,21 @@ nmx_ring_find_packed_seq(uint16_t position, uint32_t n_slots)
 	return (position & (n_slots - 1)) | (position & NMX_PACKED_POSITION_WRAP ? 0 : n_slots);
 }
 
-/** True if a base, a peer's, is inside a ring of n_slots. */
+/** True if a base, a peer's, is inside a ring. */
 static inline bool
 nmx_ring_check_packed_base(uint32_t base, uint32_t n_slots)
 {
-	return (base & NMX_PACKED_POSITION_IDX) < n_slots &&
-	       (base >> 16 & NMX_PACKED_POSITION_IDX) < n_slots;
+	return ((base | base >> 16) & NMX_PACKED_POSITION_IDX) < n_slots;
 }
 
 /**
- * Start a ring anew.
+ * Start a ring anew, of n_slots: 2^k, NMX_PACKED_SLOTS_MAX at most.
  *
- * @param parts    where the guest's ring is
- * @param taken    host memory for n_slots copies
- * @param n_slots  2^k, NMX_PACKED_SLOTS_MAX at most
- * @param base     NMX_PACKED_BASE_NEW, or where another device was when it stopped; a peer's. What
- *                 that one fetched and didn't answer stays so. A front-end that knows one position
- *                 only leaves the upper half 0: a used position a lap behind, or more, counts as
- *                 the avail position
+ * @param parts  where the guest's ring is
+ * @param taken  host memory for n_slots copies
+ * @param base   NMX_PACKED_BASE_NEW, or where another device was when it stopped; a peer's. What
+ *               that one fetched and didn't answer stays so. Of a front-end that
+ *               knows one position the upper half is 0: a used one a lap behind, or more, is none
  * @return 0; -EINVAL nmx_ring_check_packed_base()
  *
  * Source: vhost-user, "Vring descriptor indices for packed virtqueues"

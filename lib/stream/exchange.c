@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/discard.h"
 #include "lib/base/fd.h"
 
 /* What a peer may take its time for. */
@@ -88,7 +89,7 @@ nmx_stream_judge_fds(const struct nmx_stream_exchange *exchange)
 void
 nmx_stream_close_fds(struct nmx_stream_exchange *exchange)
 {
-	nmx_base_close_fds(exchange->fds, exchange->n_fds);
+	nmx_base_drop_fds(exchange->transport->bin, exchange->fds, exchange->n_fds);
 	exchange->n_fds = 0;
 }
 

@@ -97,6 +97,7 @@ send_bytes(struct nmx_stream_transport *transport, const void *buffer, size_t si
 void
 nmx_stream_init_socket(struct nmx_stream_socket *socket, int fd)
 {
+	socket->transport.bin = NULL;
 	socket->transport.receive = receive;
 	socket->transport.send = send_bytes;
 	socket->fd = fd;

@@ -15,7 +15,11 @@
 /** Descriptors that Linux sends with one message at most (SCM_MAX_FD). */
 #define NMX_STREAM_SCM_FDS_MAX 253
 
+struct nmx_bin;
+
 struct nmx_stream_transport {
+	/** For descriptors that came and nobody took; not owned. NULL: they are closed at once. */
+	struct nmx_bin *bin;
 	/**
 	 * Receive bytes, and with a non-NULL `fds` descriptors that came with them.
 	 *

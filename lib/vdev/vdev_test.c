@@ -151,7 +151,7 @@ static const struct nmx_vdev_backend backend = {
 static void
 start(struct rig *rig)
 {
-	static const struct nmx_mem_limits limits = { 16, 1 << 20 };
+	static const struct nmx_mem_limits limits = { .maps_max = 16, .bytes_max = 1 << 20 };
 	struct nmx_mem_map map = { { AREA, AREA_BYTES }, 0, 3 };
 	int file = memfd_create("nmx-vdev-test", MFD_CLOEXEC);
 

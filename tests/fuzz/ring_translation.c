@@ -38,7 +38,7 @@ struct map {
 static const struct nmx_mem *
 get_mem(void)
 {
-	static const struct nmx_mem_limits limits = { 4, UINT64_C(1) << 20 };
+	static const struct nmx_mem_limits limits = { .maps_max = 4, .bytes_max = 1 << 20 };
 	static const struct nmx_mem_map maps[] = {
 		{ { 0x10000, 0x10000 }, 0, NMX_MEM_READ | NMX_MEM_WRITE },
 		{ { 0x20000, 0x1000 }, 0, NMX_MEM_READ },

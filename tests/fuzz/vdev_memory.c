@@ -36,7 +36,7 @@ map(uint64_t start, uint64_t size, uint64_t offset, uint32_t protection)
 static void
 create_memory(void)
 {
-	static const struct nmx_mem_limits limits = { 16, UINT64_C(1) << 30 };
+	static const struct nmx_mem_limits limits = { .maps_max = 16, .bytes_max = 1 << 30 };
 	struct nmx_mem_cache cache = { 0 };
 	NMX_SHARED uint8_t *host;
 

@@ -266,8 +266,7 @@ struct nmx_guestport {
 
 /* ring.c: runs of queues. Control. */
 
-/** Start a queue. @return 0; -EBUSY it runs; -ENOMEM; -EFAULT its ring isn't in the memory; -EINVAL
- */
+/** Start a queue. @return 0; -EBUSY it runs; -ENOMEM; -EFAULT its ring isn't in memory; -EINVAL */
 int nmx_guestport_start_ring(struct nmx_guestport *port, uint16_t direction, uint16_t index,
 	const struct ring_plan *plan);
 /** A queue's ring, whatever its state; NULL: none. */

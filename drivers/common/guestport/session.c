@@ -151,7 +151,7 @@ clean_up(struct nmx_guestport *port)
 static int
 set_up(struct nmx_guestport *port, uint64_t now_ns)
 {
-	const struct nmx_mem_limits limits = { MAPS_MAX, port->mem_bytes_max };
+	const struct nmx_mem_limits limits = { MAPS_MAX, port->mem_bytes_max, port->bin };
 	int ret = nmx_mem_create(&limits, port->lost_fd, &port->mem);
 
 	if (ret == 0)
@@ -161,6 +161,7 @@ set_up(struct nmx_guestport *port, uint64_t now_ns)
 	if (ret != 0)
 		return ret;
 	nmx_stream_init_socket(&port->socket, port->connection);
+	port->socket.transport.bin = port->bin;
 	ret = port->front->begin(port, now_ns);
 	if (ret != 0)
 		return ret;

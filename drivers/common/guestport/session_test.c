@@ -136,7 +136,7 @@ start_ring(uint16_t direction, uint64_t page)
 static int
 start(void **unused)
 {
-	const struct nmx_mem_limits limits = { 16, 16 * PAGE };
+	const struct nmx_mem_limits limits = { .maps_max = 16, .bytes_max = 16 * PAGE };
 	struct nmx_guestport *port = &rig.port;
 
 	(void)unused;

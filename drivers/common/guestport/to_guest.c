@@ -48,6 +48,8 @@ struct burst {
 	const struct nmx_mem_view *view;
 	uint32_t bytes_max; /* of a frame, by the guest's MTU */
 	uint32_t used;      /* slots that have an answer, from `comp` on */
+	/* Frames of so many bytes or more are too long for the buffers from slot `crumbs_at` on. */
+	uint32_t crumbs_bytes, crumbs_at;
 	uint64_t frames, bytes, mapped;
 	uint64_t drops[NMX_TO_GUEST_DROPS];
 	uint16_t fault;
@@ -179,8 +181,11 @@ translate(struct burst *burst, uint64_t address, uint32_t bytes, NMX_SHARED uint
 
 /* --- Frames over several buffers, or pieces --- */
 
-/** What a buffer comes to at most: pieces of virtio's, and of the header's bytes. */
-#define PIECES_MAX 64
+/**
+ * What a frame comes to at most: a chain of Linux' without mergeable buffers has 18. Who posts
+ * crumbs would have a thread that serves others, too, look at many for nothing.
+ */
+#define PIECES_MAX 20
 
 /** Where a frame goes. Nothing is copied or answered before all of it was found good. */
 struct layout {
@@ -292,6 +297,23 @@ enum fate {
 	WAITS, /* for buffers, or for nothing any more: the burst ends before it */
 };
 
+/** The next buffers are crumbs to a frame. */
+static enum fate
+drop_for_crumbs(struct burst *burst, uint32_t bytes)
+{
+	burst->crumbs_bytes = bytes;
+	burst->crumbs_at = burst->ring->half.window.comp + burst->used;
+	return DROPPED;
+}
+
+/** True if the buffers that come next were found to be crumbs to such a frame. */
+static bool
+meets_crumbs(const struct burst *burst, uint32_t bytes)
+{
+	return burst->crumbs_bytes != 0 && bytes >= burst->crumbs_bytes &&
+	       burst->crumbs_at == burst->ring->half.window.comp + burst->used;
+}
+
 /** Find room for a frame in posted buffers; DELIVERED if there is. */
 static enum fate
 lay_out(struct burst *burst, struct layout *layout, uint32_t bytes, const enum ring_kind kind)
@@ -299,15 +321,16 @@ lay_out(struct burst *burst, struct layout *layout, uint32_t bytes, const enum r
 	const uint32_t n_max = burst->ring->scatter ? VDPDK_RX_SEGMENTS_MAX : 1;
 	uint32_t left = bytes;
 
+	if (meets_crumbs(burst, bytes))
+		return DROPPED;
 	layout->header = NULL;
 	layout->n_buffers = layout->n_pieces = 0;
 	while (left > 0) {
 		const struct nmx_ring_slot *slot;
 		bool laid;
 
-		/* A guest that posts crumbs could make each burst look at many. */
 		if (layout->n_buffers == n_max)
-			return DROPPED;
+			return drop_for_crumbs(burst, bytes);
 		slot = next_slot(burst, layout->n_buffers, true, kind);
 		if (slot == NULL)
 			return WAITS;
@@ -315,7 +338,8 @@ lay_out(struct burst *burst, struct layout *layout, uint32_t bytes, const enum r
 		laid = is_chain(slot, kind) ? lay_into_chain(burst, layout, slot, &left, kind)
 					    : lay_into_piece(burst, layout, slot, &left, kind);
 		if (!laid)
-			return burst->fault != VDPDK_FAULT_NONE ? WAITS : DROPPED;
+			return burst->fault != VDPDK_FAULT_NONE ? WAITS
+								: drop_for_crumbs(burst, bytes);
 		layout->n_buffers++;
 	}
 	return DELIVERED;

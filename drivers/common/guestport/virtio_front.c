@@ -327,7 +327,7 @@ fini(struct nmx_guestport *port, int *ret_fds)
 
 	port->virtio->server = NULL;
 	port->virtio->features = 0;
-	nmx_guestport_drop_table(&port->virtio->memory);
+	nmx_guestport_drop_table(port);
 	memset(port->virtio->rings, 0, sizeof(port->virtio->rings));
 	for (uint16_t i = 0; i < port->n_queue_pairs; i++) {
 		int none = -1;

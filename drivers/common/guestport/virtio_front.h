@@ -53,7 +53,7 @@ int nmx_guestport_set_table(
 /** What was withdrawn for a new table has gone: map the rest of it. @return 0; -errno */
 int nmx_guestport_finish_table(struct nmx_guestport *port);
 /** Forget the memory, with the session. */
-void nmx_guestport_drop_table(struct virtio_memory *memory);
+void nmx_guestport_drop_table(struct nmx_guestport *port);
 /** Empty. */
 void nmx_guestport_init_table(struct virtio_memory *memory);
 

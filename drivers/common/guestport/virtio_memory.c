@@ -158,11 +158,10 @@ complete_region(struct nmx_guestport *port, const struct virtio_region *region, 
 }
 
 static void
-close_next(struct virtio_memory *memory)
+close_next(struct nmx_guestport *port)
 {
-	for (uint32_t i = 0; i < NMX_VHU_REGIONS_MAX; i++)
-		nmx_base_close_fd(&memory->fds[i]);
-	memory->n_next = 0;
+	nmx_base_drop_fds(port->bin, port->virtio->memory.fds, NMX_VHU_REGIONS_MAX);
+	port->virtio->memory.n_next = 0;
 }
 
 int
@@ -173,7 +172,7 @@ nmx_guestport_finish_table(struct nmx_guestport *port)
 
 	for (uint32_t i = 0; ret == 0 && i < memory->n_next; i++)
 		ret = complete_region(port, &memory->next[i], memory->fds[i]);
-	close_next(memory);
+	close_next(port);
 	return ret;
 }
 
@@ -208,8 +207,8 @@ nmx_guestport_init_table(struct virtio_memory *memory)
 }
 
 void
-nmx_guestport_drop_table(struct virtio_memory *memory)
+nmx_guestport_drop_table(struct nmx_guestport *port)
 {
-	close_next(memory);
-	memory->n_pieces = 0;
+	close_next(port);
+	port->virtio->memory.n_pieces = 0;
 }
