@@ -178,8 +178,8 @@ nmx_ring_fetch_posted(struct nmx_ring_host *ring, uint32_t want)
 }
 
 /**
- * Fetch whole frames from the guest until at least `want` slots are taken or no more are handed
- * over. All that is taken afterwards are whole frames, the last of which may go beyond `want`.
+ * Fetch whole frames from the guest until at least `want` slots are ready or no more are handed
+ * over. All that is ready afterwards are whole frames, the last of which may go beyond `want`.
  *
  * @param want  at most N
  * @return VDPDK_FAULT_*; then `fetch` is back at the start of the faulty frame
@@ -188,10 +188,11 @@ static inline uint16_t
 nmx_ring_fetch_frames(struct nmx_ring_host *ring, uint32_t want)
 {
 	struct nmx_ring_host local = *ring; /* as in nmx_ring_fetch_posted() */
-	uint32_t n_segments = 0;            /* of the frame that is being fetched */
+	const uint32_t end = local.window.comp + local.window.lent + want;
+	uint32_t n_segments = 0; /* of the frame that is being fetched */
 	uint16_t fault = VDPDK_FAULT_NONE;
 
-	while (n_segments > 0 || nmx_ring_count_taken(&local.window) < want) {
+	while (n_segments > 0 || (int32_t)(end - local.window.fetch) > 0) {
 		struct nmx_ring_slot *slot = nmx_ring_get_next(&local.window);
 
 		if (!nmx_ring_load_slot(&local, slot)) {

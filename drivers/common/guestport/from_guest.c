@@ -120,13 +120,198 @@ copy_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
 	return chunk->n;
 }
 
+/* --- Frames that are sent from where they lie: attach.h --- */
+
+/** What a ring's buffers are answered with in a burst that attaches. */
+struct answers {
+	uint32_t n;
+	struct attach_answer list[ATTACHED_MAX + BURST_MAX * VDPDK_TX_SEGMENTS_MAX];
+};
+
+/** Answer lent buffers that were read. */
+static __rte_noinline void
+answer_lent_reads(struct guest_ring *ring, const struct answers *answers)
+{
+	const struct attach_answer *list = answers->list;
+	const uint32_t n = answers->n;
+
+	if (n == 0)
+		return;
+	switch (ring->kind) {
+	case RING_VDPDK:
+		for (uint32_t i = n; i-- > 0;)
+			nmx_ring_complete_slot(
+				&ring->half.vdpdk, i, VDPDK_W1(VDPDK_TX_DONE, list[i].id, 0, 0));
+		nmx_ring_advance_comp(&ring->half.window, n);
+		break;
+	case RING_PACKED:
+		for (uint32_t i = 0; i < n; i++)
+			nmx_ring_complete_packed(&ring->half.packed, list[i].id, 0,
+				list[i].flags >> NMX_PACKED_COUNT_SHIFT);
+		nmx_ring_publish_packed(&ring->half.packed, n);
+		break;
+	default:
+		for (uint32_t i = 0; i < n; i++)
+			nmx_ring_complete_used(&ring->half.split, i, list[i].id, 0);
+		nmx_ring_publish_used(&ring->half.split, n);
+	}
+	ring->half.window.lent -= n;
+}
+
+/** True if a planned frame is worth it, and where devices can read. */
+static bool
+can_attach(struct burst *burst, const struct frame *frame)
+{
+	NMX_SHARED uint8_t *first;
+	const struct nmx_ring_slot *slot;
+
+	if (frame->bytes <= ATTACH_BREAK_BYTES || frame->n_segments > 1 || frame->chain != NULL)
+		return false;
+	slot = nmx_ring_get_ready(&burst->ring->half.window, frame->ahead);
+	return nmx_mem_translate(burst->view, &burst->ring->cache, slot->address, slot->length,
+		       NMX_MEM_READ | NMX_MEM_DMA, &first) == 0;
+}
+
+/** Find frames to attach. @return how many; *ret_which has a bit for each */
+static uint32_t
+choose_frames(struct burst *burst, const struct chunk *chunk, struct attach_entry **ret_entries,
+	uint32_t *ret_which)
+{
+	struct nmx_attach *attach = burst->ring->attach;
+	uint32_t n = 0;
+
+	*ret_which = 0;
+	/* Who sleeps may be the one to free them, and is woken by the guest only. */
+	if (burst->queue->sleeps || nmx_guestport_is_attach_stuck(attach) ||
+		atomic_load_explicit(&burst->queue->port->lends_nothing, memory_order_relaxed))
+		return 0;
+	for (uint16_t i = 0; i < chunk->n; i++) {
+		if (!can_attach(burst, &chunk->frames[i]))
+			continue;
+		ret_entries[n] = nmx_guestport_take_entry(attach);
+		if (ret_entries[n] == NULL)
+			break;
+		n++;
+		*ret_which |= UINT32_C(1) << i;
+	}
+	return n;
+}
+
+static void
+attach_frame(struct burst *burst, const struct frame *frame, struct attach_entry *entry,
+	struct rte_mbuf *head, struct rte_mbuf *tail)
+{
+	const struct nmx_from_guest *queue = burst->queue;
+	const struct nmx_ring_slot *slot = nmx_ring_get_ready(
+		&burst->ring->half.window, frame->ahead);
+	const struct attach_answer answer = { slot->id, slot->flags };
+	uint8_t *first = NMX_SHARED_PLAIN(uint8_t, frame->first);
+
+	nmx_dpdk_fill_mbuf(head, queue->rearm, ATTACH_HEAD_BYTES);
+	rte_memcpy(rte_pktmbuf_mtod(head, void *), first, ATTACH_HEAD_BYTES);
+	nmx_dpdk_fill_mbuf(tail, queue->rearm, 0);
+	nmx_guestport_attach(entry, tail, first + ATTACH_HEAD_BYTES,
+		(uint16_t)(frame->bytes - ATTACH_HEAD_BYTES), answer);
+	head->next = tail;
+	head->nb_segs = 2;
+	head->pkt_len = frame->bytes;
+}
+
+/** Add the answers of frames' slots. */
+static void
+add_answers(
+	const struct nmx_ring_window *window, struct answers *answers, uint32_t from, uint32_t n)
+{
+	for (uint32_t i = from; i < from + n; i++) {
+		const struct nmx_ring_slot *slot = nmx_ring_get_ready(window, i);
+
+		answers->list[answers->n++] = (struct attach_answer){ slot->id, slot->flags };
+	}
+}
+
+/** Lend all that the chunk has read; what isn't attached is answered at once. */
+static void
+answer_chunk(struct guest_ring *ring, const struct chunk *chunk, uint32_t which)
+{
+	struct answers answers;
+	uint32_t from = 0;
+
+	answers.n = 0;
+
+	for (uint16_t i = 0; i < chunk->n; i++) {
+		const struct frame *frame = &chunk->frames[i];
+
+		if (!(which >> i & 1))
+			continue;
+		add_answers(&ring->half.window, &answers, from, frame->ahead - from);
+		from = frame->ahead + 1;
+	}
+	add_answers(&ring->half.window, &answers, from, chunk->n_slots - from);
+	nmx_ring_lend(&ring->half.window, chunk->n_slots);
+	answer_lent_reads(ring, &answers);
+}
+
+/**
+ * As copy_chunk(), and answer. Frames that are attached take an mbuf more; where there isn't one
+ * for each, all are copied.
+ */
+static __rte_noinline uint16_t
+attach_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
+{
+	struct attach_entry *entries[BURST_MAX];
+	struct rte_mbuf *tails[BURST_MAX];
+	uint32_t which, n = choose_frames(burst, chunk, entries, &which), next = 0;
+	uint16_t got = 0;
+
+	if (n > 0 && rte_mempool_get_bulk(burst->queue->pool, (void **)tails, n) != 0) {
+		while (n > 0)
+			nmx_guestport_put_entry(burst->ring->attach, entries[--n]);
+		which = 0;
+	}
+	while (got < chunk->n) {
+		const struct frame *frame = &chunk->frames[got];
+
+		if (which >> got & 1) {
+			attach_frame(burst, frame, entries[next], mbufs[got], tails[next]);
+			next++;
+		} else if (copy_frame(burst, frame, mbufs[got]) != RECEIVED) {
+			rte_pktmbuf_free(mbufs[got]);
+			rte_mempool_put_bulk(
+				burst->queue->pool, (void **)&mbufs[got + 1], chunk->n - got - 1u);
+			cut_chunk(chunk, got);
+			break;
+		}
+		burst->bytes += frame->bytes;
+		got++;
+	}
+	/* Of frames behind one that waits. */
+	rte_mempool_put_bulk(burst->queue->pool, (void **)&tails[next], n - next);
+	burst->attached += next;
+	while (n > next)
+		nmx_guestport_put_entry(burst->ring->attach, entries[--n]);
+	answer_chunk(burst->ring, chunk, which);
+	return got;
+}
+
+/** Answer what has come back. */
+static __rte_noinline void
+answer_attached(struct guest_ring *ring)
+{
+	struct answers answers;
+
+	answers.n = nmx_guestport_collect(ring->attach, answers.list);
+	answer_lent_reads(ring, &answers);
+}
+
+/* --- Bursts --- */
+
 /** One chunk. @return frames in mbufs; *ret_more: there may be further ones */
 static inline __rte_always_inline uint16_t
 receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *ret_more,
 	const enum ring_kind kind)
 {
 	struct chunk chunk;
-	uint16_t got = 0;
+	uint16_t got;
 
 	*ret_more = false;
 	claim_ring(burst->ring, n, kind);
@@ -136,16 +321,18 @@ receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *re
 	check_headers(burst, &chunk, kind);
 	if (chunk.n_slots == 0)
 		return 0;
-	if (chunk.n > 0) {
-		if (unlikely(rte_mempool_get_bulk(burst->queue->pool, (void **)mbufs, chunk.n) !=
-			     0)) {
-			burst->no_mbuf++;
-			burst->fault = VDPDK_FAULT_NONE; /* judged anew, behind these */
-			return 0;
-		}
-		got = copy_chunk(burst, &chunk, mbufs);
+	if (chunk.n > 0 &&
+		unlikely(rte_mempool_get_bulk(burst->queue->pool, (void **)mbufs, chunk.n) != 0)) {
+		burst->no_mbuf++;
+		burst->fault = VDPDK_FAULT_NONE; /* judged anew, behind these */
+		return 0;
 	}
-	answer_read(burst->ring, chunk.n_slots, kind);
+	if (likely(burst->ring->attach == NULL)) {
+		got = copy_chunk(burst, &chunk, mbufs);
+		answer_read(burst->ring, chunk.n_slots, kind);
+	} else {
+		got = attach_chunk(burst, &chunk, mbufs);
+	}
 	burst->drops[NMX_FROM_GUEST_TOO_LONG] += chunk.n_drops;
 	burst->frames += got;
 	*ret_more = got == n;
@@ -160,6 +347,8 @@ receive_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const en
 	bool more = true;
 
 	begin_burst(burst);
+	if (unlikely(burst->ring->attach != NULL))
+		answer_attached(burst->ring);
 	if (!queue->scatter)
 		burst->bytes_max = RTE_MIN(burst->bytes_max, queue->room);
 	while (done < n && more && burst->fault == VDPDK_FAULT_NONE)
@@ -202,7 +391,8 @@ nmx_guestport_receive(struct nmx_from_guest *queue, struct rte_mbuf **mbufs, uin
 static bool
 has_work(const struct guest_ring *ring)
 {
-	return nmx_ring_count_taken(&ring->half.window) > 0 || has_more(ring, 1, ring->kind);
+	return nmx_ring_count_ready(&ring->half.window) > 0 || has_more(ring, 1, ring->kind) ||
+	       (ring->attach != NULL && nmx_guestport_has_back(ring->attach));
 }
 
 static void
@@ -240,6 +430,7 @@ nmx_guestport_arm(struct nmx_from_guest *queue)
 {
 	struct guest_ring *ring;
 
+	queue->sleeps = true;
 	/* A ring that is published after this look finds the mark and wakes the program: either
 	 * this load of `active` sees the ring or its maker's load sees the mark. */
 	atomic_store_explicit(&queue->armed, true, memory_order_relaxed);
@@ -265,6 +456,12 @@ nmx_guestport_disarm(struct nmx_from_guest *queue)
 	if (ring != NULL)
 		disarm_ring(ring);
 	nmx_base_leave_bracket(&queue->bracket);
+}
+
+void
+nmx_guestport_set_attaching(struct nmx_from_guest *queue, bool attaches)
+{
+	atomic_store(&queue->attaches, attaches);
 }
 
 int

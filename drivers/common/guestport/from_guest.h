@@ -23,7 +23,7 @@
 
 #include "kinds.h"
 
-/** A frame of a chunk: its slots, counted from `comp`. */
+/** A frame of a chunk: its slots, counted from the first ready one. */
 struct frame {
 	NMX_SHARED uint8_t *first; /* its first segment */
 	uint32_t ahead;            /* its first slot */
@@ -42,7 +42,7 @@ struct burst {
 	uint32_t bytes_max; /* of a frame, by the port's MTU and what its mbufs hold */
 	uint64_t frames, bytes;
 	uint64_t drops[NMX_FROM_GUEST_DROPS];
-	uint64_t no_mbuf;
+	uint64_t no_mbuf, attached;
 	uint16_t fault;
 };
 
@@ -69,12 +69,13 @@ find_segment(struct burst *burst, const struct frame *frame, uint32_t i, NMX_SHA
 		*ret_bytes = frame->chain->extents[i].length;
 		return translate(burst, frame->chain->extents[i].address, *ret_bytes, ret);
 	}
-	slot = nmx_ring_get_taken(&burst->ring->half.window, frame->ahead + i);
+	slot = nmx_ring_get_ready(&burst->ring->half.window, frame->ahead + i);
 	*ret_bytes = slot->length;
 	return translate(burst, slot->address, *ret_bytes, ret);
 }
 
-/** Look at the frame whose first slot is `ahead` of `comp`; all its slots are taken. */
+/** Look at the frame whose first slot is `ahead` of the window's `comp`; all its slots are there.
+ */
 static inline __rte_always_inline void
 measure_frame(const struct nmx_ring_window *window, uint32_t ahead, struct frame *ret,
 	const enum ring_kind kind)
@@ -185,6 +186,7 @@ end_burst(const struct burst *burst, const enum ring_kind kind)
 	queue->counters.frames += burst->frames;
 	queue->counters.bytes += burst->bytes;
 	queue->counters.no_mbuf += burst->no_mbuf;
+	queue->counters.attached += burst->attached;
 	for (unsigned int i = 0; i < NMX_FROM_GUEST_DROPS; i++)
 		queue->counters.drops[i] += burst->drops[i];
 }
@@ -202,15 +204,17 @@ struct chunk {
 	struct nmx_split_chain chains[CHAINS_MAX];
 };
 
-/** Look at up to n taken frames; stops at one that waits. */
+/** Look at up to n fetched frames; stops at one that waits. */
 static inline __rte_always_inline void
 plan_chunk(struct burst *burst, struct chunk *chunk, uint16_t n, const enum ring_kind kind)
 {
-	const struct nmx_ring_window window = burst->ring->half.window;
-	uint32_t taken = nmx_ring_count_taken(&window), ahead = 0;
+	struct nmx_ring_window window = burst->ring->half.window;
+	uint32_t ready = nmx_ring_count_ready(&window), ahead = 0;
+
+	window.comp += window.lent; /* `ahead` counts from there */
 
 	chunk->n = chunk->n_drops = chunk->n_chains = 0;
-	while (chunk->n + chunk->n_drops < n && ahead < taken) {
+	while (chunk->n + chunk->n_drops < n && ahead < ready) {
 		const struct nmx_ring_slot *slot = nmx_ring_get_taken(&window, ahead);
 		struct frame *frame = &chunk->frames[chunk->n];
 		enum fate fate;

@@ -97,7 +97,8 @@ struct nmx_to_guest_counters {
 struct nmx_from_guest_counters {
 	uint64_t frames, bytes;
 	uint64_t drops[NMX_FROM_GUEST_DROPS];
-	uint64_t no_mbuf; /* bursts that ended for want of mbufs; nothing is lost by that */
+	uint64_t no_mbuf;  /* bursts that ended for want of mbufs; nothing is lost by that */
+	uint64_t attached; /* frames that are sent from the guest's memory */
 };
 
 /** Of the port as a whole. */
@@ -219,6 +220,14 @@ struct nmx_from_guest *nmx_guestport_get_from_guest(struct nmx_guestport *port, 
  */
 void nmx_guestport_set_pool(
 	struct nmx_from_guest *queue, struct rte_mempool *pool, uint16_t port_id, bool scatter);
+
+/**
+ * Whether large frames are given as an mbuf with their first bytes and one on the rest, in the
+ * guest's memory, which is the guest's again when that is freed; see attach.h. From the next start
+ * of the guest's queue on. For programs that poll, and only where all mbufs can be freed one by one
+ * (no RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE) and devices know memory by its virtual address.
+ */
+void nmx_guestport_set_attaching(struct nmx_from_guest *queue, bool attaches);
 
 /**
  * Take frames from the guest.

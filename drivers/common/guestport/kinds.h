@@ -212,7 +212,7 @@ answer_lent(struct guest_ring *ring, const uint32_t *answers, uint32_t n, const 
 	ring->half.window.lent -= n;
 }
 
-/** The first n slots of frames from the guest are read. */
+/** The first n slots of frames from the guest are read. Nothing is lent. */
 static inline __rte_always_inline void
 answer_read(struct guest_ring *ring, uint32_t n, const enum ring_kind kind)
 {

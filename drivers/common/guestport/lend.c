@@ -32,6 +32,9 @@
  * once at what is out, behind its look at grace periods, and all that it decides goes by that.
  * Nothing out then, in a period that began after lending had ended, is nothing out for good.
  *
+ * What is attached of frames from the guest (attach.h) is out in the same way. Nobody can be asked
+ * for it: whose queue it is in, the port isn't told.
+ *
  * Lending makes a guest's fault no worse: what can't be lent stays for the copying burst to judge.
  */
 
@@ -49,6 +52,8 @@
 #define RECALL_PAUSE_NS (100 * NMX_NS_PER_MS)
 /** How long they are missed before they are given up. */
 #define GIVE_UP_NS (3 * NMX_NS_PER_S)
+/** The same of what is attached, for which nobody is asked. */
+#define ATTACHED_GIVE_UP_NS (500 * NMX_NS_PER_MS)
 /** How long nmx_guestport_lend_to() and its opposite wait for bursts and loans. */
 #define PATIENCE_NS (4 * NMX_NS_PER_S)
 #define PAUSE_US    200
@@ -251,23 +256,35 @@ static const struct nmx_rxmap_lender lender = {
 static bool
 is_lent(const struct guest_ring *ring)
 {
-	return !ring->given_up && atomic_load_explicit(&ring->out, memory_order_acquire) != 0;
+	if (ring->given_up)
+		return false;
+	return atomic_load_explicit(&ring->out, memory_order_acquire) != 0 ||
+	       (ring->attach != NULL && nmx_guestport_is_attached(ring->attach));
 }
 
 void
 nmx_guestport_look_at_loans(struct nmx_guestport *port)
 {
-	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
-		if (port->to_guest[i].ring != NULL)
-			port->to_guest[i].ring->is_lent = is_lent(port->to_guest[i].ring);
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++) {
+		struct guest_ring *to = port->to_guest[i].ring, *from = port->from_guest[i].ring;
+
+		if (to != NULL)
+			to->is_lent = is_lent(to);
+		if (from != NULL)
+			from->is_lent = is_lent(from);
+	}
 }
 
 bool
 nmx_guestport_has_loans(const struct nmx_guestport *port)
 {
-	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
-		if (port->to_guest[i].ring != NULL && port->to_guest[i].ring->is_lent)
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++) {
+		const struct guest_ring *to = port->to_guest[i].ring,
+					*from = port->from_guest[i].ring;
+
+		if ((to != NULL && to->is_lent) || (from != NULL && from->is_lent))
 			return true;
+	}
 	return false;
 }
 
@@ -291,6 +308,21 @@ is_missed(const struct nmx_to_guest *queue)
 	       (queue->ring->draining || queue->port->lends_nothing || !queue->lends);
 }
 
+static void
+give_up_attached(struct nmx_from_guest *queue, uint16_t index)
+{
+	if (queue->ring == NULL || !is_lent(queue->ring))
+		return;
+	PORT_LOG(queue->port, ERR,
+		"frames of the guest's Tx queue %u that were sent from its memory aren't freed: "
+		"that "
+		"was taken away, and the queue's frames are copied from now on; see which port "
+		"holds them, and leave tx_zc=1 out for it",
+		index);
+	queue->ring->given_up = true;
+	atomic_store(&queue->attaches, false);
+}
+
 /** What is out may stay out. */
 static void
 give_up_loans(struct nmx_guestport *port)
@@ -312,6 +344,26 @@ give_up_loans(struct nmx_guestport *port)
 		atomic_store(&queue->lends, false);
 		nmx_guestport_leave_domain(queue);
 	}
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
+		give_up_attached(&port->from_guest[i], i);
+}
+
+/** See whether something waits for what is attached of a queue's. @return true: for too long */
+static bool
+is_attach_hopeless(struct nmx_from_guest *queue, uint64_t now_ns, bool *missed)
+{
+	struct guest_ring *ring = queue->ring;
+
+	if (ring == NULL)
+		return false;
+	if (!ring->is_lent || !(ring->draining || queue->port->lends_nothing)) {
+		ring->missed_ns = 0;
+		return false;
+	}
+	*missed = true;
+	if (ring->missed_ns == 0)
+		ring->missed_ns = now_ns;
+	return now_ns - ring->missed_ns >= ATTACHED_GIVE_UP_NS;
 }
 
 /** Ask for one queue's, if it is time. */
@@ -351,6 +403,8 @@ nmx_guestport_recall_loans(struct nmx_guestport *port, uint64_t now_ns)
 		recall_queue(queue, now_ns);
 		hopeless |= now_ns - queue->missed_ns >= GIVE_UP_NS;
 	}
+	for (uint16_t i = 0; i < port->n_queue_pairs; i++)
+		hopeless |= is_attach_hopeless(&port->from_guest[i], now_ns, &missed);
 	if (hopeless)
 		give_up_loans(port);
 	return missed;

@@ -32,6 +32,7 @@
 #include <rte_common.h>
 #include <rte_log.h>
 
+#include "attach.h"
 #include "drivers/common/rxmap/loans.h"
 #include "front.h"
 #include "guestport.h"
@@ -124,6 +125,7 @@ struct guest_ring {
 	struct nmx_range untranslated;    /* what a fault of kind ADDRESS is about */
 	_Atomic uint16_t fault;           /* VDPDK_FAULT_*, NMX_SPLIT_FAULT_*; set once */
 	_Atomic uint32_t out;             /* buffers lent, as the last burst left it */
+	struct nmx_attach *attach;        /* from the guest: of frames that are; NULL: none is */
 
 	/* Control. */
 	bool reported; /* of the fault */
@@ -132,11 +134,12 @@ struct guest_ring {
 	NMX_SHARED uint8_t *places[RING_PARTS_MAX]; /* and here */
 	bool draining;                              /* not published any more */
 	bool is_lent;                               /* something of it, when this turn looked */
-	bool given_up;    /* what it lent: it stays for ever, for whom that may come back to */
-	bool cut_off;     /* by force: what it answers since is in no guest's memory */
-	uint32_t cut_seq; /* of a packed ring: where its answers ended then */
-	bool awaited;     /* somebody waits for its end */
-	uint64_t grace;   /* when draining ends */
+	bool given_up;      /* what it lent: it stays for ever, for whom that may come back to */
+	bool cut_off;       /* by force: what it answers since is in no guest's memory */
+	uint32_t cut_seq;   /* of a packed ring: where its answers ended then */
+	bool awaited;       /* somebody waits for its end */
+	uint64_t grace;     /* when draining ends */
+	uint64_t missed_ns; /* from the guest: since when something waits for what is attached */
 	struct nmx_vdev_ticket ticket; /* vDPDK's, of who waits */
 
 	struct nmx_ring_slot taken[]; /* slots' copies */
@@ -180,7 +183,9 @@ struct nmx_from_guest {
 	uint16_t index;
 	uint16_t room; /* bytes that an mbuf of the pool holds */
 	bool scatter;
-	_Atomic bool armed; /* the program sleeps, or is about to */
+	bool sleeps;           /* the program does, now and then */
+	_Atomic bool attaches; /* frames to mbufs; of rings that start from now on */
+	_Atomic bool armed;    /* the program sleeps, or is about to */
 	struct nmx_from_guest_counters counters;
 	struct guest_bell bell; /* what it has sent is read */
 

@@ -118,6 +118,13 @@ init_packed(struct guest_ring *ring, const struct ring_plan *plan)
 	return 0;
 }
 
+static void
+free_ring(struct guest_ring *ring)
+{
+	free(ring->attach);
+	free(ring);
+}
+
 static int
 init_ring(struct guest_ring *ring, const struct ring_plan *plan)
 {
@@ -193,8 +200,13 @@ nmx_guestport_start_ring(struct nmx_guestport *port, uint16_t direction, uint16_
 	if (ring == NULL)
 		return -ENOMEM;
 	ret = find_parts(port, ring, ring->places) ? init_ring(ring, plan) : -EFAULT;
+	if (ret == 0 && direction == VDPDK_DIRECTION_TX &&
+		atomic_load(&port->from_guest[index].attaches)) {
+		ring->attach = nmx_guestport_create_attach(plan->n_slots);
+		ret = ring->attach == NULL ? -ENOMEM : 0;
+	}
 	if (ret != 0) {
-		free(ring);
+		free_ring(ring);
 		return ret;
 	}
 	*place.ring = ring;
@@ -238,10 +250,12 @@ end_ring(struct nmx_guestport *port, struct place place)
 	struct guest_ring *ring = *place.ring;
 
 	*place.ring = NULL;
+	if (ring->attach != NULL && !ring->given_up)
+		nmx_guestport_end_attach(ring);
 	port->front->end_ring(
 		port, place.direction, place.index, ring, nmx_guestport_is_mapped(port, ring));
 	if (!ring->given_up)
-		free(ring);
+		free_ring(ring);
 }
 
 void

@@ -178,6 +178,8 @@ set_up_rx_queue(struct rte_eth_dev *dev, uint16_t index, uint16_t n_descriptors,
 	(void)socket;
 	nmx_guestport_set_pool(
 		queue, pool, dev->data->port_id, (offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0);
+	nmx_guestport_set_attaching(
+		queue, get_port(dev)->attaches && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0);
 	dev->data->rx_queues[index] = queue;
 	return 0;
 }
@@ -307,12 +309,13 @@ open_guestport(struct rte_eth_dev *dev, const struct nmx_guestport_config *confi
 
 int
 nmx_guestshell_init_port(struct rte_eth_dev *dev, const struct nmx_guestshell_driver *driver,
-	const struct nmx_guestport_config *config)
+	const struct nmx_guestport_config *config, bool attaches)
 {
 	struct nmx_guestshell *port = get_port(dev);
 	int ret;
 
 	port->driver = driver;
+	port->attaches = attaches;
 	ret = allocate(dev, config->n_queue_pairs);
 	if (ret == 0)
 		ret = open_guestport(dev, config);

@@ -43,6 +43,7 @@ struct nmx_guestshell {
 	const struct nmx_guestshell_driver *driver; /* in the primary */
 	struct nmx_guestport *guest;
 	uint16_t n_queue_pairs;
+	bool attaches;            /* frames from the guest: see nmx_guestport_set_attaching() */
 	rte_spinlock_t link_lock; /* what the link is and what ethdev is told are one step */
 	/* Ethdev's statistics count from here. */
 	struct nmx_to_guest_counters *to_base;
@@ -55,6 +56,7 @@ struct nmx_guestshell {
 /* Devargs that every driver has; a driver lists them among its keys. */
 #define NMX_GUESTSHELL_ARG_QUEUES  "queues"
 #define NMX_GUESTSHELL_ARG_MEM_MAX "mem_max"
+#define NMX_GUESTSHELL_ARG_TX_ZC   "tx_zc"
 
 /**
  * Read a flag, if it is there.
@@ -74,11 +76,12 @@ int nmx_guestshell_remove(struct rte_vdev_device *vdev);
 /**
  * Fill in an allocated ethdev.
  *
- * @param config  all but what is the port's own: its name and callback
+ * @param config    all but what is the port's own: its name and callback
+ * @param attaches  large frames from the guest are sent from its memory, in queues with SCATTER
  * @return 0; -errno after one logged sentence
  */
 int nmx_guestshell_init_port(struct rte_eth_dev *dev, const struct nmx_guestshell_driver *driver,
-	const struct nmx_guestport_config *config);
+	const struct nmx_guestport_config *config, bool attaches);
 /** Of a secondary's view of the port. */
 extern const struct eth_dev_ops nmx_guestshell_view_operations;
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <ethdev_vdev.h>
+#include <rte_eal.h>
 
 #include "abi/vdpdk_device.h"
 #include "lib/dpdk/devargs.h"
@@ -95,7 +96,7 @@ list_keys(const char *const *keys, char *text, size_t bytes)
 /** Read all of a list. @return 0; -EINVAL after one logged sentence */
 static int
 parse_list(const struct nmx_guestshell_driver *driver, struct rte_kvargs *list,
-	struct nmx_guestport_config *config, char **ret_path)
+	struct nmx_guestport_config *config, char **ret_path, bool *ret_attaches)
 {
 	struct target target = { driver, config };
 
@@ -103,8 +104,17 @@ parse_list(const struct nmx_guestshell_driver *driver, struct rte_kvargs *list,
 		rte_kvargs_process(list, NMX_GUESTSHELL_ARG_QUEUES, parse_queues, &target) != 0 ||
 		rte_kvargs_process(list, NMX_GUESTSHELL_ARG_MEM_MAX, parse_mem_max, &target) != 0)
 		return -EINVAL;
-	if (driver->parse(driver, list, config) != 0)
+	if (driver->parse(driver, list, config) != 0 ||
+		nmx_guestshell_parse_flag(driver, list, NMX_GUESTSHELL_ARG_TX_ZC, ret_attaches) !=
+			0)
 		return -EINVAL;
+	if (*ret_attaches && rte_eal_iova_mode() == RTE_IOVA_PA) {
+		SHELL_LOG(driver, ERR,
+			"%s=1: devices would know a guest's memory by its physical address, which "
+			"nobody knows here; start with --iova-mode=va, or leave it out",
+			NMX_GUESTSHELL_ARG_TX_ZC);
+		return -EINVAL;
+	}
 	if (*ret_path == NULL || (*ret_path)[0] == '\0') {
 		SHELL_LOG(driver, ERR, "%s= is missing; give the path of the socket",
 			driver->path_key);
@@ -117,7 +127,7 @@ parse_list(const struct nmx_guestshell_driver *driver, struct rte_kvargs *list,
 /** @param ret_path  behind config->path, to be freed on success */
 static int
 parse_args(const struct nmx_guestshell_driver *driver, const char *text,
-	struct nmx_guestport_config *config, char **ret_path)
+	struct nmx_guestport_config *config, char **ret_path, bool *ret_attaches)
 {
 	struct rte_kvargs *list = rte_kvargs_parse(text == NULL ? "" : text, driver->keys);
 	int ret;
@@ -130,6 +140,7 @@ parse_args(const struct nmx_guestshell_driver *driver, const char *text,
 		.group = (gid_t)-1,
 	};
 	*ret_path = NULL;
+	*ret_attaches = false;
 	if (list == NULL) {
 		char known[128];
 
@@ -138,7 +149,7 @@ parse_args(const struct nmx_guestshell_driver *driver, const char *text,
 			known);
 		return -EINVAL;
 	}
-	ret = parse_list(driver, list, config, ret_path);
+	ret = parse_list(driver, list, config, ret_path, ret_attaches);
 	rte_kvargs_free(list);
 	if (ret != 0)
 		free(*ret_path);
@@ -156,12 +167,14 @@ init_port(struct rte_eth_dev *dev, void *context)
 {
 	const struct probe *probe = context;
 	struct nmx_guestport_config config;
+	bool attaches;
 	char *path;
-	int ret = parse_args(probe->driver, rte_vdev_device_args(probe->vdev), &config, &path);
+	int ret = parse_args(
+		probe->driver, rte_vdev_device_args(probe->vdev), &config, &path, &attaches);
 
 	if (ret != 0)
 		return ret;
-	ret = nmx_guestshell_init_port(dev, probe->driver, &config);
+	ret = nmx_guestshell_init_port(dev, probe->driver, &config, attaches);
 	free(path);
 	return ret;
 }

@@ -40,6 +40,7 @@ read_from_guest(const struct nmx_guestshell *port, uint16_t i, struct nmx_from_g
 	c->frames -= base->frames;
 	c->bytes -= base->bytes;
 	c->no_mbuf -= base->no_mbuf;
+	c->attached -= base->attached;
 	for (unsigned int k = 0; k < NMX_FROM_GUEST_DROPS; k++)
 		c->drops[k] -= base->drops[k];
 }
@@ -139,6 +140,7 @@ static const struct counter from_names[] = {
 	FROM_GUEST("bytes", bytes),
 	FROM_GUEST("drop_too_long", drops[NMX_FROM_GUEST_TOO_LONG]),
 	FROM_GUEST("no_mbuf", no_mbuf),
+	FROM_GUEST("attached", attached),
 };
 
 static const struct counter port_names[] = {

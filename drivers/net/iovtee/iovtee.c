@@ -22,7 +22,7 @@ parse(const struct nmx_guestshell_driver *driver, struct rte_kvargs *list,
 }
 
 static const char *const keys[] = { ARG_IFACE, ARG_CLIENT, NMX_GUESTSHELL_ARG_QUEUES,
-	NMX_GUESTSHELL_ARG_MEM_MAX, NULL };
+	NMX_GUESTSHELL_ARG_MEM_MAX, NMX_GUESTSHELL_ARG_TX_ZC, NULL };
 
 static const struct nmx_guestshell_driver iovtee = {
 	.name = "net_iovtee",
@@ -46,4 +46,5 @@ static struct rte_vdev_driver driver = {
 RTE_PMD_REGISTER_VDEV(net_iovtee, driver);
 RTE_PMD_REGISTER_PARAM_STRING(net_iovtee,
 	ARG_IFACE "=<socket> " ARG_CLIENT "=<0|1> " NMX_GUESTSHELL_ARG_QUEUES
-		  "=<1-64> " NMX_GUESTSHELL_ARG_MEM_MAX "=<bytes, K, M or G>");
+		  "=<1-64> " NMX_GUESTSHELL_ARG_MEM_MAX
+		  "=<bytes, K, M or G> " NMX_GUESTSHELL_ARG_TX_ZC "=<0|1>");

@@ -68,16 +68,17 @@ count_free(const struct tnic_tx_ring *ring)
 	return ring->n - (atomic_load_explicit(&ring->posted, memory_order_relaxed) - ring->freed);
 }
 
-/** What a burst does first. */
-static void
+/** What a burst does first, and a frame for which there isn't room. @return false: nothing */
+static bool
 reclaim(struct tnic_tx_ring *ring)
 {
 	/* Acquire: pairs with tnic_finish_posted(); the NIC reads those slots no more. */
 	uint32_t read = atomic_load_explicit(&ring->read, memory_order_acquire);
 
-	if (ring->keep == TNIC_TX_KEEP_NO && count_free(ring) < TNIC_TX_FREE &&
-		read - ring->freed >= TNIC_TX_FREE)
-		give_back(ring, TNIC_TX_FREE);
+	if (ring->keep != TNIC_TX_KEEP_NO || read - ring->freed < TNIC_TX_FREE)
+		return false;
+	give_back(ring, TNIC_TX_FREE);
+	return true;
 }
 
 /** @return false: there is no room */
@@ -92,8 +93,9 @@ post_frame(struct tnic_tx_ring *ring, struct rte_mbuf *mbuf)
 		spans[0] = (struct tnic_span){ NULL, mbuf->pkt_len };
 		n = 1;
 	}
-	if (n > count_free(ring))
-		return false;
+	while (n > count_free(ring))
+		if (!reclaim(ring))
+			return false;
 	for (uint32_t i = 0; i < n; i++)
 		*get_slot(ring, posted + i) = (struct tnic_tx_slot){ .span = spans[i] };
 	get_slot(ring, posted)->n_slots = n;
@@ -107,8 +109,8 @@ uint16_t
 tnic_post_frames(struct tnic_tx_ring *ring, struct rte_mbuf **mbufs, uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++) {
-		if (i % TNIC_TX_FREE == 0)
-			reclaim(ring);
+		if (i % TNIC_TX_FREE == 0 && count_free(ring) < TNIC_TX_FREE)
+			(void)reclaim(ring);
 		if (!post_frame(ring, mbufs[i]))
 			return i;
 	}
