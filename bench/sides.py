@@ -40,6 +40,7 @@ class Side:
     ours = False
     ring = RING  # the guest's
     tnic = {}  # keys of the test NIC, where that is the source
+    host_commands = ()  # of its program, before the guest is there
     telemetry = False  # the host is asked
 
     def behind(self, rig, lower):
@@ -89,6 +90,23 @@ class Wrapped(Ours):
     def behind(self, rig, lower):
         return [*rig.plugin("softflow"), "--vdev",
                 f"net_softflow0,lower={lower},map=0:net_vdpdk_host0"]
+
+
+class InPlace:
+    """What the guest sends isn't copied either, but the first bytes of a frame."""
+
+    # The other ports can't be asked for it, so not by an argument.
+    host_commands = ("port stop 0", "port config 0 rx_offload scatter on", "port start 0")
+
+    def host(self, rig):
+        return [*(f"{word},tx_zc=1" if "iface=" in word or "path=" in word else word
+                  for word in super().host(rig)), "--iova-mode=va"]
+
+
+class WrappedInPlace(InPlace, Wrapped):
+    """The NIC writes to the guest's memory, and reads from there."""
+
+    name = "net_vdpdk-zc"
 
 
 class Peer(Side):
@@ -146,6 +164,12 @@ class IovteeWrapped(Iovtee):
     def behind(self, rig, lower):
         return [*rig.plugin("softflow"), "--vdev",
                 f"net_softflow0,lower={lower},map=0:net_iovtee0"]
+
+
+class IovteeInPlace(InPlace, IovteeWrapped):
+    """The same, and read from there."""
+
+    name = "net_iovtee-zc"
 
 
 class Memif(Peer):
@@ -206,6 +230,8 @@ class Pair:
         host, guest = side.lay_out(self.rig, path, size, **tnic)
         try:
             self.host = self.rig.add(Testpmd(*host, self.rig.log("host")))
+            for command in side.host_commands:
+                self.host.command(command)
             self.guest = self.rig.add(Testpmd(*guest, self.rig.log("guest")))
             wait_until(self.host.link_is_up, "link up")
             side.begin(self.rig)

@@ -16,7 +16,7 @@ FRAMES = get_length("NMX_FRAMES")
 TIMEOUT_S = 15 + FRAMES // 20000
 STREAM = {"window": 32, "sizes": "60-1514", "flows": 64}
 FLOOD = {"window": 0, "sizes": "60-1514"}
-BREAK_BYTES = 256  # frames up to this are copied
+BREAK_BYTES = 768  # frames up to this are copied
 FREES = {
     "at-once": {},
     "late": {"tx_ring": 512},
@@ -38,8 +38,8 @@ def test_stream_of_frames_that_are_sent_in_place_is_clean(rig, kind, frees):
     rig.guest(args=["--auto-start"])
     host.command("start")
     stream = rig.check_stream(timeout=TIMEOUT_S)
-    # Five of six frames are large enough; where mbufs come late, as many as may be out are.
-    assert count_attached(host) > stream.sent * (0.7 if not frees else 0.1)
+    # Half of the frames are large enough; where mbufs come late, fewer find a place.
+    assert count_attached(host) > stream.sent * (0.4 if not frees else 0.1)
 
 
 def test_frames_in_several_pieces_are_copied_among_others(rig, kind):

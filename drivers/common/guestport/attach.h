@@ -41,7 +41,7 @@
 struct guest_ring;
 
 /** Frames up to this are copied: that costs no more. */
-#define ATTACH_BREAK_BYTES 256
+#define ATTACH_BREAK_BYTES 768
 /** Of those above it so much is copied. */
 #define ATTACH_HEAD_BYTES 128
 /** Frames that are out at most; of a small ring half of it. */
