@@ -82,7 +82,7 @@ gather_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *he
 /* --- Chunks --- */
 
 /** Copy a planned frame into its mbuf. */
-static inline enum fate
+static inline __rte_always_inline enum fate
 copy_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *mbuf)
 {
 	const struct nmx_from_guest *queue = burst->queue;
