@@ -119,12 +119,23 @@ add_queues(struct rte_tel_data *data, const struct nmx_mux_guest *guest)
 static void
 add_port(struct rte_tel_data *data, const struct nmx_guestport *port)
 {
+	static const char *const reasons[NMX_GUEST_FAULTS] = {
+		[NMX_GUEST_FAULT_FLAGS] = "fault_flags",
+		[NMX_GUEST_FAULT_CHAIN] = "fault_chain",
+		[NMX_GUEST_FAULT_LENGTH] = "fault_length",
+		[NMX_GUEST_FAULT_ADDRESS] = "fault_address",
+		[NMX_GUEST_FAULT_RING_GONE] = "fault_ring_gone",
+		[NMX_GUEST_FAULT_INDEX] = "fault_index",
+		[NMX_GUEST_FAULT_ID] = "fault_id",
+	};
 	struct nmx_guestport_counters counters;
 
 	nmx_guestport_get_counters(port, &counters);
 	rte_tel_data_add_dict_u64(data, "sessions", counters.sessions);
 	rte_tel_data_add_dict_u64(data, "resets", counters.resets);
 	rte_tel_data_add_dict_u64(data, "faults", counters.faults);
+	for (unsigned int i = 0; i < NMX_GUEST_FAULTS; i++)
+		rte_tel_data_add_dict_u64(data, reasons[i], counters.faults_by_reason[i]);
 	rte_tel_data_add_dict_u64(data, "requests", counters.requests);
 	rte_tel_data_add_dict_u64(data, "refused_requests", counters.refused_requests);
 	rte_tel_data_add_dict_u64(data, "ignored_writes", counters.ignored_writes);

@@ -12,24 +12,29 @@ import shutil
 import pytest
 
 from rig import ROOT, Rig
-from scene import FULL, Scene
+from scene import FULL, Scene, VirtioScene
 
-ALWAYS_MAPPED = ["test_descriptors", "test_memory", "test_rings"]
+ALWAYS_MAPPED = ["test_descriptors", "test_memory", "test_rings", "test_virtio_rings"]
+# Attacks on vhost-user ports; all others are on vDPDK ones.
+VIRTIO = "test_virtio"
+
+SCENES = {"vdpdk": Scene, "virtio": VirtioScene}
 
 
 def pytest_generate_tests(metafunc):
     if "stage" in metafunc.fixturenames:
         mapped = FULL or metafunc.module.__name__ in ALWAYS_MAPPED
-        metafunc.parametrize("stage", ["copied", "mapped"] if mapped else ["copied"],
-                             indirect=True, scope="session")
+        kind = "virtio" if metafunc.module.__name__.startswith(VIRTIO) else "vdpdk"
+        stages = [f"{kind}-copied", f"{kind}-mapped"] if mapped else [f"{kind}-copied"]
+        metafunc.parametrize("stage", stages, indirect=True, scope="session")
 
 
 class Stage:
     """One scene for all tests, until one of them breaks it."""
 
-    def __init__(self, plugins, mapped):
+    def __init__(self, plugins, name):
         self.plugins = plugins
-        self.mapped = mapped
+        self.name = name
         self.rig = None
         self.scene = None
         self.number = 0
@@ -37,10 +42,11 @@ class Stage:
     def get(self):
         if self.scene is None:
             self.number += 1
-            logs = os.path.join(ROOT, f"build/e2e/hostile-{self.mapped}-{self.number}")
+            logs = os.path.join(ROOT, f"build/e2e/hostile-{self.name}-{self.number}")
             shutil.rmtree(logs, ignore_errors=True)
             self.rig = Rig(self.plugins, logs)
-            self.scene = Scene(self.rig, self.mapped == "mapped")
+            kind, form = self.name.split("-")
+            self.scene = SCENES[kind](self.rig, form == "mapped")
         return self.scene
 
     def clear(self):

@@ -20,6 +20,8 @@ import threading
 import time
 
 import vfio_user as vu
+import vhost_user as vh
+import virtio_driver as vd
 from lengths import get_length
 from testpmd import Failure, wait_until
 
@@ -146,7 +148,9 @@ def hold_thread(program, name="worker", inside=None):
 
 
 class Scene:
-    """The host, its bystander, and where to attack."""
+    """The host, its bystander, and where to attack: a vDPDK port."""
+
+    PORT = "net_vdpdk_host0,path={path}"
 
     def __init__(self, rig, mapped):
         self.rig = rig
@@ -155,7 +159,7 @@ class Scene:
         self.attackers = []
         flood = {**STREAM, "window": 0, "sizes": "60-9000"}
         self.host = rig.testpmd("host", [
-            f"net_vdpdk_host0,path={self.path},queues=2",
+            f"{self.PORT},queues=2".format(path=self.path),
             *self.make_uplink(0, "flood", mapped, flood),
             f"net_vdpdk_host1,path={rig.path('calm')},queues=2",
             *self.make_uplink(1, "bystander", mapped, STREAM)], ["--rxq=2", "--txq=2"])
@@ -163,7 +167,7 @@ class Scene:
         self.guest.ask("start")
         self.guest.ask("reflect")
         # First clients, so that what is allocated once is there before the count.
-        vu.Client(self.path).close()
+        self.make_client().close()
         self.host.command("start")
         wait_until(lambda: rig.report("bystander").acknowledged > 1000, "the bystander's stream")
         self.serve_next()
@@ -174,17 +178,21 @@ class Scene:
 
     def make_uplink(self, number, report, mapped, stream):
         """A stream for guest port `number`; with `mapped` in that guest's buffers."""
+        port = f"net_vdpdk_host{number}" if number else self.PORT.split(",")[0]
         if not mapped:
             return [self.rig.tnic(number, report, **stream)]
         return [self.rig.tnic(number, report, ring=RING, dma=1024, **stream),
                 f"net_softflow{number},lower=net_tnic{number},"
-                f"map=0:net_vdpdk_host{number},map=1:net_vdpdk_host{number}:1"]
+                f"map=0:{port},map=1:{port}:1"]
 
     # --- What tests use ---
 
+    def make_client(self, **keys):
+        return vu.Client(self.path, **keys)
+
     def is_busy(self):
         """True while the attacked port has a client: another one is closed at once."""
-        client = vu.Client(self.path, hello=False)
+        client = self.make_client(hello=False)
         client.send(vu.version())
         busy = client.receive() is None
         client.close()
@@ -192,7 +200,7 @@ class Scene:
 
     def client(self, **keys):
         """An attacker that speaks the protocol, or some of it."""
-        self.attackers.append(vu.Client(self.path, **keys))
+        self.attackers.append(self.make_client(**keys))
         return self.attackers[-1]
 
     def adopt(self, attacker):
@@ -274,3 +282,37 @@ class Scene:
         assert self.guest.ask("count")[2] == "0"
         wait_until(lambda: self.host.count_fds() == self.fds, "as many descriptors as before")
         wait_until(lambda: abs(self.host.count_maps() - self.maps) <= 2, "as many mappings")
+
+
+class VirtioScene(Scene):
+    """The same, where what is attacked is a vhost-user port."""
+
+    PORT = "net_iovtee0,iface={path}"
+
+    def make_client(self, **keys):
+        return vh.Client(self.path, **keys)
+
+    def is_busy(self):
+        client = self.make_client(hello=False)
+        client.tell(vh.GET_FEATURES)
+        busy = client.receive() is None
+        client.close()
+        return busy
+
+    def serve_next(self):
+        client = vd.Driver(self.path).make_busy()
+        client.receive_frames(100)
+        client.send_frames(10)
+        for index in range(4):
+            client.stop_ring(index)
+        client.close()
+
+    def driver(self, **keys):
+        """An attacker with rings."""
+        return self.adopt(vd.Driver(self.path, **keys))
+
+    def expect_fault(self, reason):
+        """A queue was stopped once, for what that counter counts."""
+        wait_until(lambda: self.count("guest_queue_faults") > 0, f"a fault: {reason}")
+        faults = {name: self.count(name) for name in self.before if "guest_fault_" in name}
+        assert {name: n for name, n in faults.items() if n > 0} == {reason: 1}

@@ -338,6 +338,8 @@ nmx_guestport_get_counters(
 	port->front->get_counters(port, ret_counters);
 	ret_counters->sessions = port->sessions;
 	ret_counters->faults = port->faults;
+	memcpy(ret_counters->faults_by_reason, port->faults_by_reason,
+		sizeof(port->faults_by_reason));
 	ret_counters->forced_answers = port->forced_answers;
 	nmx_control_unlock();
 }

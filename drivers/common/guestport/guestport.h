@@ -101,11 +101,24 @@ struct nmx_from_guest_counters {
 	uint64_t attached; /* frames that are sent from the guest's memory */
 };
 
+/** What a guest did that stopped a queue of its. */
+enum nmx_guest_fault {
+	NMX_GUEST_FAULT_FLAGS,
+	NMX_GUEST_FAULT_CHAIN,
+	NMX_GUEST_FAULT_LENGTH,
+	NMX_GUEST_FAULT_ADDRESS,
+	NMX_GUEST_FAULT_RING_GONE,
+	NMX_GUEST_FAULT_INDEX,
+	NMX_GUEST_FAULT_ID,
+	NMX_GUEST_FAULTS,
+};
+
 /** Of the port as a whole. */
 struct nmx_guestport_counters {
 	uint64_t sessions; /* clients that were served */
 	uint64_t resets;   /* of the device, by whatever way */
 	uint64_t faults;   /* queues stopped for what the guest did */
+	uint64_t faults_by_reason[NMX_GUEST_FAULTS];
 	uint64_t requests, refused_requests;
 	uint64_t ignored_writes, ignored_doorbells;
 	uint64_t forced_answers; /* requests that a hanging data thread would have kept waiting */

@@ -152,15 +152,20 @@ limit(const struct nmx_ring_window *window, uint32_t n, enum nmx_rxmap_reason *r
 	return window->lent >= lent_max ? 0 : lent_max - window->lent;
 }
 
-/**
- * True if a quarter of what the guest has posted, be that less than its ring holds, is left for
- * frames that come otherwise.
- */
+/** What is to be left of what the guest has posted, be that less than its ring holds: a quarter. */
+static inline uint32_t
+get_reserve(const struct nmx_ring_window *window)
+{
+	/* One at least: a guest may post a single buffer, and frames too large for a NIC's come. */
+	return (window->lent + 2) / 3;
+}
+
+/** True if enough is left for frames that come otherwise. */
 static inline __rte_always_inline bool
 has_reserve(const struct guest_ring *ring, const enum ring_kind kind)
 {
 	const struct nmx_ring_window *window = &ring->half.window;
-	const uint32_t wanted = window->lent / 3, ready = nmx_ring_count_ready(window);
+	const uint32_t wanted = get_reserve(window), ready = nmx_ring_count_ready(window);
 
 	return ready >= wanted || has_more(ring, wanted - ready, kind);
 }
@@ -171,7 +176,7 @@ keep_some(struct guest_ring *ring, struct nmx_rxmap_loan *loans, uint32_t n)
 {
 	struct nmx_ring_window *window = &ring->half.window;
 
-	while (n > 0 && nmx_ring_count_ready(window) < window->lent / 3)
+	while (n > 0 && nmx_ring_count_ready(window) < get_reserve(window))
 		nmx_ring_take_back(window, &loans[--n].slot);
 	return n;
 }

@@ -164,6 +164,7 @@ struct nmx_guestport {
 	const struct nmx_bracket *brackets[BRACKETS * QUEUES_MAX];
 	uint32_t brackets_seen[BRACKETS * QUEUES_MAX];
 	uint64_t sessions, faults, forced_answers;
+	uint64_t faults_by_reason[NMX_GUEST_FAULTS];
 	struct nmx_rate log_lines; /* in ns */
 
 	/* Of the session. */

@@ -315,35 +315,52 @@ nmx_guestport_set_fault(struct nmx_guestport *port, struct guest_ring *ring,
 	nmx_control_wake();
 }
 
-static const char *
-explain_fault(uint16_t fault)
-{
-	static const char *const words[] = {
-		[VDPDK_FAULT_FLAGS] = "a descriptor with flags that are reserved",
-		[VDPDK_FAULT_CHAIN] = "a frame of too many slots, or not wholly handed over",
-		[VDPDK_FAULT_LENGTH] = "an empty segment, or a frame too short or too long",
-		[VDPDK_FAULT_ADDRESS] = "a buffer outside the memory that the guest mapped",
-		[VDPDK_FAULT_RING_GONE] = "the ring's own memory was unmapped",
-		[NMX_SPLIT_FAULT_IDX] = "an available index that no driver can have reached",
-		[NMX_SPLIT_FAULT_ID] = "the number of a descriptor that isn't there",
-	};
+/** Of each reason: what the ring has of it, and words. */
+static const struct {
+	uint16_t fault;
+	const char *words;
+} reasons[NMX_GUEST_FAULTS] = {
+	[NMX_GUEST_FAULT_FLAGS] = { VDPDK_FAULT_FLAGS,
+		"a descriptor with flags that are reserved" },
+	[NMX_GUEST_FAULT_CHAIN] = { VDPDK_FAULT_CHAIN,
+		"a frame of too many slots, or not wholly handed over" },
+	[NMX_GUEST_FAULT_LENGTH] = { VDPDK_FAULT_LENGTH,
+		"an empty segment, or a frame too short or too long" },
+	[NMX_GUEST_FAULT_ADDRESS] = { VDPDK_FAULT_ADDRESS,
+		"a buffer outside the memory that the guest mapped" },
+	[NMX_GUEST_FAULT_RING_GONE] = { VDPDK_FAULT_RING_GONE,
+		"the ring's own memory was unmapped" },
+	[NMX_GUEST_FAULT_INDEX] = { NMX_SPLIT_FAULT_IDX,
+		"an available index that no driver can have reached" },
+	[NMX_GUEST_FAULT_ID] = { NMX_SPLIT_FAULT_ID,
+		"the number of a descriptor that isn't there" },
+};
 
-	return fault < RTE_DIM(words) && words[fault] != NULL ? words[fault] : "unknown";
+/** NMX_GUEST_FAULTS: none that is known. */
+static enum nmx_guest_fault
+find_reason(uint16_t fault)
+{
+	unsigned int i = 0;
+
+	while (i < NMX_GUEST_FAULTS && reasons[i].fault != fault)
+		i++;
+	return (enum nmx_guest_fault)i;
 }
 
 static void
-log_fault(const struct nmx_guestport *port, struct place place, uint16_t fault)
+log_fault(const struct nmx_guestport *port, struct place place, enum nmx_guest_fault reason)
 {
+	const char *words = reason < NMX_GUEST_FAULTS ? reasons[reason].words : "unknown";
 	const struct nmx_range *what = &(*place.ring)->untranslated;
 	const char *direction = place.direction == VDPDK_DIRECTION_RX ? "Rx" : "Tx";
 
-	if (fault == VDPDK_FAULT_ADDRESS)
+	if (reason == NMX_GUEST_FAULT_ADDRESS)
 		PORT_LOG(port, WARNING,
 			"stopped the guest's %s queue %u: %s: %#" PRIx64 ", %u bytes", direction,
-			place.index, explain_fault(fault), what->start, (unsigned int)what->size);
+			place.index, words, what->start, (unsigned int)what->size);
 	else
 		PORT_LOG(port, WARNING, "stopped the guest's %s queue %u: %s", direction,
-			place.index, explain_fault(fault));
+			place.index, words);
 }
 
 static void
@@ -351,13 +368,16 @@ report_fault(struct nmx_guestport *port, struct place place)
 {
 	struct guest_ring *ring = *place.ring;
 	uint16_t fault = atomic_load(&ring->fault);
+	enum nmx_guest_fault reason = find_reason(fault);
 
 	if (fault == VDPDK_FAULT_NONE || ring->reported)
 		return;
 	ring->reported = true;
 	port->faults++;
+	if (reason < NMX_GUEST_FAULTS)
+		port->faults_by_reason[reason]++;
 	if (nmx_guestport_may_log(port))
-		log_fault(port, place, fault);
+		log_fault(port, place, reason);
 	port->front->report_fault(port, ring, nmx_guestport_is_mapped(port, ring));
 }
 
