@@ -25,7 +25,7 @@ e2e-asan: ## the same, not in `make test`, with plugins that have the address sa
 vm: ## guests with a machine of their own, and real packets
 	@devtools/setup vm && devtools/vm-parts >/dev/null && tests/run vm
 
-fuzz: ## every fuzz target for FUZZ_SECONDS (45)
+fuzz: ## every fuzz target for FUZZ_SECONDS (30)
 	@devtools/setup fuzz && tests/run fuzz
 
 asan: ## unit tests under address and undefined-behaviour sanitizers

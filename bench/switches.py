@@ -13,20 +13,17 @@ Each has CPU 0 for its data path. On CPU 1 is one testpmd with the guests' ports
     ew        two guests in one program send each other the same frames round and round
 """
 
-import os
 import re
 import shlex
-import shutil
-import subprocess
 import time
 
 from sides import (LOGS, NULL, TESTPMD, Counts, Vhost, check_report, common, make_source,
                    memory_args)
 
+import openvswitch
 from mux import Mux
-from process import Failure
-from rig import CPUS, Rig
-from testpmd import Program, Testpmd, wait_until
+from rig import Rig
+from testpmd import Testpmd, wait_until
 
 GUESTS = ("02:00:00:00:00:0a", "02:00:00:00:00:0b")
 WIRE = "02:00:00:00:00:01"
@@ -117,50 +114,15 @@ class NicmuxdMapped(Nicmuxd):
     tnic = {"flows": 2, "first": 1}
 
 
-class OpenVSwitch(Switch):
-    """ovsdb-server and ovs-vswitchd of the distribution, in the rig's folder."""
+class OpenVSwitch(openvswitch.OpenVSwitch, Switch):
+    """The distribution's."""
 
     name = "ovs-dpdk"
-    BINARY = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
-    SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
     form = Vhost.BEST
 
     def __init__(self, rig, wire, n_guests, by_port):
-        self.rig, self.wire, self.n_guests, self.by_port = rig, wire, n_guests, by_port
-        self.folders = {name: rig.folder for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR")}
-        self.database = f"unix:{rig.path('db.sock')}"
-
-    @classmethod
-    def is_there(cls):
-        return os.path.exists(cls.BINARY)
-
-    # What is done in order: (command, None), or (daemon, the socket that it makes).
-
-    def vsctl(self, *argv):
-        return ["ovs-vsctl", f"--db={self.database}", "--timeout=30", *argv]
-
-    def list_database_steps(self):
-        return [(["ovsdb-tool", "create", self.rig.path("conf.db"), self.SCHEMA], None),
-                (["ovsdb-server", self.rig.path("conf.db"), f"--remote=p{self.database}",
-                  f"--unixctl={self.rig.path('db.ctl')}"], self.rig.path("db.sock"))]
-
-    def list_switch_steps(self):
-        extra = ["--no-pci", "--file-prefix", f"{self.rig.prefix}-ovs", *self.rig.plugin("tnic"),
-                 *memory_args()]
-        return [(self.vsctl("--no-wait", "init"), None),
-                (self.vsctl(
-                    "--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
-                    # Beside its forwarding thread, of nice -20, its other threads starve.
-                    f"other_config:dpdk-lcore-mask={1 << CPUS[-1]:#x}",
-                    f"other_config:pmd-cpu-mask={1 << CPUS[0]:#x}",
-                    'other_config:dpdk-socket-mem="1024"',
-                    f'other_config:dpdk-extra="{" ".join(extra)}"'), None),
-                # In a network of its own: its bridge is an interface of the kernel, too. It has
-                # much to say, and nobody reads its terminal meanwhile.
-                (["unshare", "--net", self.BINARY, self.database,
-                  f"--unixctl={self.rig.path('vswitchd.ctl')}", "-vconsole:off",
-                  f"--log-file={self.rig.log('vswitchd-own')}"], self.rig.path("vswitchd.ctl")),
-                (self.vsctl("wait-until", "Open_vSwitch", ".", "dpdk_initialized=true"), None)]
+        super().__init__(rig, rig.plugin("tnic"))
+        self.wire, self.n_guests, self.by_port = wire, n_guests, by_port
 
     def list_port_steps(self):
         lines = [["add-br", "br", "--", "set", "bridge", "br", "datapath_type=netdev"],
@@ -184,28 +146,9 @@ class OpenVSwitch(Switch):
                 *(shlex.join(argv) + (" &" if socket else "") for argv, socket in
                   self.list_steps())]
 
-    def run(self, *argv):
-        done = subprocess.run(argv, env={**os.environ, **self.folders}, check=False,
-                              capture_output=True, text=True, timeout=60)
-        if done.returncode != 0:
-            raise Failure(f"{' '.join(argv)}: {done.stderr}")
-        return done.stdout
-
     def begin(self):
-        for argv, socket in self.list_steps():
-            if socket is None:
-                self.run(*argv)
-                continue
-            name = os.path.basename(socket).split(".")[0]
-            self.rig.add(Program(argv, self.rig.log(name), environment=self.folders))
-            wait_until(lambda socket=socket: os.path.exists(socket), socket, 30)
-        for name in ("wire", *(f"g{i}" for i in range(self.n_guests))):
-            error = self.run(*self.vsctl("get", "Interface", name, "error")).strip()
-            if error != "[]":
-                raise Failure(f"Open vSwitch: {name}: {error}")
-
-    def appctl(self, *argv):
-        return self.run("ovs-appctl", "-t", self.rig.path("vswitchd.ctl"), *argv)
+        self.take_steps(self.list_steps())
+        self.check_ports(["wire", *(f"g{i}" for i in range(self.n_guests))])
 
     def vdevs(self, n_guests):
         args = [] if memory_args() else ["--single-file-segments"]
@@ -226,9 +169,6 @@ class OpenVSwitch(Switch):
             rf"port \d+: {name} .*?RX packets:(\d+).*?TX packets:(\d+) errors:\S+ dropped:(\d+)",
             ports, re.S).groups()))) for name in ("wire", "g0"))
         return Counts(now, wire["left"], cycles, frames, wire["taken"], guest["dropped"])
-
-    def end(self):
-        shutil.rmtree(f"/run/dpdk/{self.rig.prefix}-ovs", ignore_errors=True)
 
 
 class Bed:
