@@ -14,7 +14,7 @@ import statistics
 from measures import measure_rate
 from rounds import measure_round, measure_rounds, tell_time
 from rows import Table, show_ratio
-from sides import ROOT, Wrapped
+from sides import RING, ROOT, IovteeWrapped, Wrapped
 
 import telemetry
 from process import Failure
@@ -26,16 +26,25 @@ GUEST_RINGS = (256, 512, 1024)
 POSTED, GUEST_RING = 256, 1024
 
 
-class Rings(Wrapped):
-    """A mapped queue of an uplink's ring, and a guest's ring."""
+class VirtioWrapped(IovteeWrapped):
+    """With a queue of as many slots as its program asks for."""
+
+    def guest(self, rig):
+        return [word.replace(f"queue_size={RING}", f"queue_size={self.ring}")
+                for word in super().guest(rig)]
+
+
+class Rings:
+    """A mapped queue of an uplink's ring, and a guest's ring; a mixin."""
 
     def __init__(self, uplink, guest):
+        super().__init__()
         self.ring = guest
         self.tnic = {"ring": uplink, "spoil": 0}
         self.name = f"up{uplink}-guest{guest}"
 
 
-class Copied(Rings):
+class Copying(Rings):
     """The same, switched to copies: all that mapping adds to a copying host, and not its gain."""
 
     telemetry = True
@@ -51,18 +60,43 @@ class Copied(Rings):
             raise Failure(f"{self.name}: {name} can't be switched to copies")
 
 
-def make_matrix():
-    return [Rings(uplink, guest) for guest in GUEST_RINGS for uplink in UPLINK_RINGS]
+class VdpdkMapped(Rings, Wrapped):
+    pass
 
 
-def make_compared():
+class VdpdkCopied(Copying, Wrapped):
+    pass
+
+
+class VirtioMapped(Rings, VirtioWrapped):
+    pass
+
+
+class VirtioCopied(Copying, VirtioWrapped):
+    pass
+
+
+def choose_kind(args):
+    """Classes of a mapped queue and of one that is switched to copies."""
+    if args.sides and IovteeWrapped.name in args.sides:
+        return VirtioMapped, VirtioCopied
+    return VdpdkMapped, VdpdkCopied
+
+
+def make_matrix(args):
+    mapped, _ = choose_kind(args)
+    return [mapped(uplink, guest) for guest in GUEST_RINGS for uplink in UPLINK_RINGS]
+
+
+def make_compared(args):
     """Sides of the rounds, and which of them are compared."""
-    posted, none, copied = (Rings(POSTED, GUEST_RING), Rings(0, GUEST_RING),
-                            Copied(POSTED, GUEST_RING))
+    mapped, copying = choose_kind(args)
+    posted, none, copied = (mapped(POSTED, GUEST_RING), mapped(0, GUEST_RING),
+                            copying(POSTED, GUEST_RING))
     return (posted, none, copied), ((posted, none), (posted, copied))
 
 
-def show_matrix(table, size):
+def show_matrix(table, size, mapped):
     """
     A line for each of the guest's rings. The mapped share is of frames that the guest got: where the
     uplink's ring has all its buffers, what comes in others is dropped more often than copied.
@@ -72,7 +106,7 @@ def show_matrix(table, size):
     for guest in GUEST_RINGS:
         line = f"  guest's {guest:6} "
         for uplink in UPLINK_RINGS:
-            rows = table.select(PATH, size, Rings(uplink, guest).name)
+            rows = table.select(PATH, size, mapped(uplink, guest).name)
             mapped, dropped, rate = (statistics.median(getattr(row, name) for row in rows)
                                      for name in ("mapped", "dropped", "mpps"))
             line += f"{100 * mapped:8.1f} {100 * dropped:5.1f} {rate:6.2f}"
@@ -81,13 +115,13 @@ def show_matrix(table, size):
 
 def run_rings(args):
     table = Table("rings")
-    sides, compared = make_compared()
-    matrix = make_matrix()
+    sides, compared = make_compared(args)
+    matrix = make_matrix(args)
     tell_time(len(args.sizes) * (len(matrix) + len(sides) * args.pairs), args)
     for size in args.sizes:
         for side in matrix:
             measure_round(measure_rate, [side], PATH, size, args, table)
-        show_matrix(table, size)
+        show_matrix(table, size, choose_kind(args)[0])
         # Rows of the rounds only: those of the matrix were measured minutes apart.
         rounds = Table("rings")
         measure_rounds(measure_rate, sides, PATH, size, args, rounds)
