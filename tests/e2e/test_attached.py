@@ -51,6 +51,16 @@ def test_frames_in_several_pieces_are_copied_among_others(rig, kind):
     assert 0.05 * stream.sent < count_attached(host) < 0.9 * stream.sent
 
 
+def test_mbufs_that_hold_less_than_a_head_get_copies(rig):
+    """The program's mbufs have room for 64 bytes each: a frame is a chain of them."""
+    host = rig.host(rig.tnic(frames=10_000, **STREAM), devargs=",tx_zc=1", eal=["--iova-mode=va"],
+                    args=["--mbuf-size=192", "--total-num-mbufs=65536"])
+    rig.guest(args=["--auto-start"])
+    host.command("start")
+    rig.check_stream(timeout=TIMEOUT_S)
+    assert count_attached(host) == 0
+
+
 def test_small_frames_are_copied(rig, kind):
     host = start_host(rig, frames=FRAMES, **{**STREAM, "sizes": f"60-{BREAK_BYTES}"})
     rig.guest(args=["--auto-start"])

@@ -182,7 +182,8 @@ choose_frames(struct burst *burst, const struct chunk *chunk, struct attach_entr
 
 	*ret_which = 0;
 	/* Who sleeps may be the one to free them, and is woken by the guest only. */
-	if (burst->queue->sleeps || nmx_guestport_is_attach_stuck(attach) ||
+	if (burst->queue->sleeps || burst->queue->room < ATTACH_HEAD_BYTES ||
+		nmx_guestport_is_attach_stuck(attach) ||
 		atomic_load_explicit(&burst->queue->port->lends_nothing, memory_order_relaxed))
 		return 0;
 	for (uint16_t i = 0; i < chunk->n; i++) {

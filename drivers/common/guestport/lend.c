@@ -52,7 +52,7 @@
 #define RECALL_PAUSE_NS (100 * NMX_NS_PER_MS)
 /** How long they are missed before they are given up. */
 #define GIVE_UP_NS (3 * NMX_NS_PER_S)
-/** The same of what is attached, for which nobody is asked. */
+/** The same of what is attached, for which nobody is asked, if a queue waits: so does a client. */
 #define ATTACHED_GIVE_UP_NS (500 * NMX_NS_PER_MS)
 /** How long nmx_guestport_lend_to() and its opposite wait for bursts and loans. */
 #define PATIENCE_NS (4 * NMX_NS_PER_S)
@@ -368,7 +368,7 @@ is_attach_hopeless(struct nmx_from_guest *queue, uint64_t now_ns, bool *missed)
 	*missed = true;
 	if (ring->missed_ns == 0)
 		ring->missed_ns = now_ns;
-	return now_ns - ring->missed_ns >= ATTACHED_GIVE_UP_NS;
+	return now_ns - ring->missed_ns >= (ring->draining ? ATTACHED_GIVE_UP_NS : GIVE_UP_NS);
 }
 
 /** Ask for one queue's, if it is time. */
