@@ -11,7 +11,8 @@
 #include "vhu_rig.h"
 
 const struct nmx_vhu_offer vhu_offer = {
-	.features = UINT64_C(1) << 32 | NMX_VHU_FEATURE_LOG_ALL | 0xff00,
+	.features = UINT64_C(1) << 32 | NMX_VHU_FEATURE_LOG_ALL | NMX_VHU_FEATURE_RING_PACKED |
+		    0xff00,
 	.protocol_features = NMX_VHU_PROTOCOL_MQ | NMX_VHU_PROTOCOL_REPLY_ACK |
 			     NMX_VHU_PROTOCOL_NET_MTU,
 	.n_rings = N_RINGS,
@@ -115,17 +116,21 @@ static int
 on_start(void *context, uint16_t index, const struct nmx_vhu_ring *ring)
 {
 	struct vhu_rig *rig = note_call(context);
+	const bool packed = (rig->features & NMX_VHU_FEATURE_RING_PACKED) != 0;
+	const uint64_t size = ring->size;
 
 	FUZZ_CHECK(index < N_RINGS && !rig->running[index]);
 	FUZZ_CHECK(ring->size > 0 && ring->size <= RING_SIZE_MAX &&
 		   (ring->size & (ring->size - 1)) == 0);
-	FUZZ_CHECK(ring->desc % 16 == 0 && ring->avail % 2 == 0 && ring->used % 4 == 0);
-	FUZZ_CHECK(is_in_memory(rig, ring->desc, 16 * (uint64_t)ring->size) &&
-		   is_in_memory(rig, ring->avail, 6 + 2 * (uint64_t)ring->size) &&
-		   is_in_memory(rig, ring->used, 6 + 8 * (uint64_t)ring->size));
+	FUZZ_CHECK(
+		ring->desc % 16 == 0 && ring->avail % (packed ? 4 : 2) == 0 && ring->used % 4 == 0);
+	FUZZ_CHECK(is_in_memory(rig, ring->desc, 16 * size) &&
+		   is_in_memory(rig, ring->avail, packed ? 4 : 6 + 2 * size) &&
+		   is_in_memory(rig, ring->used, packed ? 4 : 6 + 8 * size));
 	if (refuse_some(rig) != 0)
 		return -ENOMEM;
 	rig->running[index] = true;
+	rig->lost[index] = false;
 	return 0;
 }
 
@@ -144,7 +149,7 @@ on_stop(void *context, uint16_t index, uint32_t *ret_base)
 {
 	struct vhu_rig *rig = note_call(context);
 
-	FUZZ_CHECK(index < N_RINGS && rig->running[index]);
+	FUZZ_CHECK(index < N_RINGS && (rig->running[index] || rig->lost[index]));
 	*ret_base = 9;
 	rig->is_parked = fuzz_once_in(&rig->input, 4);
 	/* One that is refused later runs on, as far as the server knows. */
@@ -159,6 +164,7 @@ on_lose(void *context, uint16_t index)
 
 	FUZZ_CHECK(index < N_RINGS && rig->running[index]);
 	rig->running[index] = false;
+	rig->lost[index] = true;
 }
 
 static int

@@ -38,7 +38,7 @@ struct vhu_rig {
 	uint64_t features;
 	struct nmx_vhu_region regions[NMX_VHU_REGIONS_MAX], parked_regions[NMX_VHU_REGIONS_MAX];
 	uint32_t n_regions, n_parked_regions;
-	bool running[N_RINGS];
+	bool running[N_RINGS], lost[N_RINGS];
 	int memory[NMX_VHU_REGIONS_MAX], kick[N_RINGS], call[N_RINGS];
 
 	int fds[N_FDS]; /* each that was ever sent */

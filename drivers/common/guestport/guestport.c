@@ -52,6 +52,10 @@ init_queues(struct nmx_guestport *port)
 
 	port->to_guest = rte_zmalloc(NULL, n * sizeof(*port->to_guest), RTE_CACHE_LINE_SIZE);
 	port->from_guest = rte_zmalloc(NULL, n * sizeof(*port->from_guest), RTE_CACHE_LINE_SIZE);
+	/* First: whoever frees the port closes them. */
+	for (uint16_t i = 0; port->from_guest != NULL && i < n; i++)
+		port->from_guest[i].doorbell = port->from_guest[i].kick = port->from_guest[i]
+										  .wake_fd = -1;
 	if (port->to_guest == NULL || port->from_guest == NULL)
 		return -ENOMEM;
 	for (uint16_t i = 0; i < n; i++) {
@@ -70,7 +74,6 @@ init_queues(struct nmx_guestport *port)
 			nmx_base_init_rate(&to->bell.budget,
 				rte_get_tsc_hz() * n / port->signals_max, SIGNALS_AT_ONCE);
 		from->bell.budget = to->bell.budget;
-		from->doorbell = from->kick = from->wake_fd = -1;
 	}
 	nmx_base_init_grace(
 		&port->grace, port->brackets, port->brackets_seen, (uint32_t)BRACKETS * n);
