@@ -8,6 +8,7 @@ ring says so: at once, later, in any order, or only when it is stopped.
 
 import time
 
+import driver as d
 import pytest
 from lengths import get_length
 from testpmd import wait_until
@@ -16,6 +17,7 @@ FRAMES = get_length("NMX_FRAMES")
 TIMEOUT_S = 15 + FRAMES // 20000
 STREAM = {"window": 32, "sizes": "60-1514", "flows": 64}
 FLOOD = {"window": 0, "sizes": "60-1514"}
+DONE, ABORTED = 0, 1
 BREAK_BYTES = 768  # frames up to this are copied
 FREES = {
     "at-once": {},
@@ -139,3 +141,40 @@ def test_without_scatter_frames_are_copied(rig):
     host.command("start")
     rig.check_stream(timeout=TIMEOUT_S)
     assert count_attached(host) == 0
+
+
+def test_program_that_wants_no_segments_any_more_gets_copies(rig):
+    """Its queue is set up again without them, while the guest's ring goes on."""
+    host = start_host(rig, **FLOOD)
+    host.command("start")
+    guest = rig.guest(args=["--auto-start"])
+    wait_until(lambda: count_attached(host) > 1000, "attached frames")
+    host.command("stop")
+    host.command("port stop 0")
+    host.command("port config 0 rx_offload scatter off")
+    host.command("port start 0")
+    before, sent = count_attached(host), guest.stats(0)["TX-packets"]
+    host.command("start")
+    wait_until(lambda: guest.stats(0)["TX-packets"] > sent + 5000, "frames")
+    assert count_attached(host) == before
+
+
+def test_frames_that_were_sent_are_told_so_when_their_queue_stops(rig):
+    """Their mbufs are freed when no burst looks any more."""
+    host = start_host(rig, **{**FLOOD, "frames": 1}, tx_ring=512, tx_keep="until-stop")
+    host.command("start")
+    driver = d.Driver(rig.path("g0")).make_running()
+    assert driver.request(d.QUEUE_START, d.pack_start(d.TX)) == d.OK
+    for i in reversed(range(4)):
+        driver.put(d.TX, i, d.BASE + d.BUFFERS + i * 2048, 1514)
+    wait_until(lambda: count_attached(host) == 4, "attached frames")
+    host.command("stop")
+    host.command("port stop 1")
+    for i in range(4, 6):
+        driver.put(d.TX, i, d.BASE + d.BUFFERS + i * 2048, 1514)
+    assert driver.request(d.QUEUE_STOP, d.pack_stop(d.TX)) == d.OK
+    answers = [driver.get(d.TX, i) for i in range(6)]
+    assert sorted(number for _, _, number, _ in answers) == list(range(6))
+    status = {number: status for _, status, number, _ in answers}
+    assert [status[i] for i in range(6)] == [DONE] * 4 + [ABORTED] * 2
+    driver.close()

@@ -14,6 +14,7 @@ import pytest
 import telemetry
 import vhost
 from lengths import get_length
+from rig import KINDS
 from testpmd import wait_until
 
 FRAMES = get_length("NMX_FRAMES")
@@ -87,7 +88,10 @@ def test_guest_stops_and_starts_its_port_under_load(rig):
     assert host.xstats(0)["guest_sessions"] == 1
 
 
-@pytest.mark.parametrize("stop", ["returns", "refuses-later", "lies-later"])
+# A guest of any kind, and a NIC of any kind.
+@pytest.mark.parametrize("kind,stop", [
+    *((kind, "returns") for kind in KINDS), ("vdpdk", "refuses-later"), ("vdpdk", "lies-later"),
+    ("split", "refuses-later"), ("packed", "lies-later")], indirect=["kind"])
 def test_guest_leaves_while_an_idle_nic_holds_its_buffers(rig, kind, stop):
     """
     No frame brings them back. A NIC that keeps them costs the next guest its mapping, and nothing

@@ -14,7 +14,7 @@ from test_nic_faults import ALL, FAULTS
 from testpmd import wait_until
 
 FRAMES = 9000
-RATE = 3000
+RATE = 6000
 TIMEOUT_S = 30
 RING = 128
 LOAD = RING + 100  # frames; those of one ring are copied, as it was filled before
@@ -25,8 +25,8 @@ NICS = {
     "stop-refused": {"stop": "refuses"},
     "stop-that-lies": {"stop": "lies"},
     # The next guest waits until what the first one lent is given up.
-    "stop-refused-later": {"stop": "refuses-later", "frames": 3 * FRAMES},
-    "stop-that-lies-later": {"stop": "lies-later", "frames": 3 * FRAMES},
+    "stop-refused-later": {"stop": "refuses-later", "rate": 3000, "frames": 3 * FRAMES},
+    "stop-that-lies-later": {"stop": "lies-later", "rate": 3000, "frames": 3 * FRAMES},
     # All that is ever sent is kept: as many frames as there are slots.
     "tx-kept-until-stop": {"tx_ring": 4096, "tx_keep": "until-stop", "frames": 6000},
     "tx-kept-until-close": {"tx_ring": 4096, "tx_keep": "until-close", "frames": 6000},
@@ -66,9 +66,8 @@ def count_lost(report):
 
 @pytest.mark.parametrize("fault", NICS)
 def test_a_guest_ends_and_the_other_ones_stream_goes_on_over_a_nic_with(rig, fault):
-    nic = {"ring": RING, "frames": FRAMES, **NICS[fault]}
-    mux = start_mux(rig, [owner(0, 1), owner(1, 2, verify=False)], queues=3, rate=RATE, flows=6,
-                    **nic)
+    nic = {"ring": RING, "frames": FRAMES, "rate": RATE, **NICS[fault]}
+    mux = start_mux(rig, [owner(0, 1), owner(1, 2, verify=False)], queues=3, flows=6, **nic)
     start_guest(rig, mux, "g0", args=["--no-flush-rx"])
     drops = mux.drops("g0")  # of the time before it was there
     for how in ("killed", "stopped", "removed"):

@@ -14,7 +14,7 @@ import pytest
 from rig import ROOT, Rig
 from scene import FULL, Scene, VirtioScene
 
-ALWAYS_MAPPED = ["test_descriptors", "test_memory", "test_rings",
+ALWAYS_MAPPED = ["test_memory", "test_rings",
                  # Of a virtio guest's: those of rings that are lent from, whole rings, and memory.
                  "test_buffer_to_the_guest", "test_crumbs", "test_ring_that_is_all_noise",
                  "test_ring_of_likely_noise_in_virtio", "test_answers_overwritten_by_the_guest",

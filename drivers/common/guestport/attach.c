@@ -9,7 +9,7 @@
 
 #include <rte_cycles.h>
 
-#include "port.h"
+#include "kinds.h"
 
 /** How long something may be out before nothing more is attached, as a part of a second. */
 #define STUCK_PARTS 1000
@@ -87,8 +87,9 @@ nmx_guestport_attach(struct attach_entry *entry, struct rte_mbuf *mbuf, void *st
 }
 
 uint32_t
-nmx_guestport_collect(struct nmx_attach *attach, struct attach_answer *ret_answers)
+nmx_guestport_collect(struct nmx_attach *attach, struct nmx_ring_window *window)
 {
+	struct nmx_ring_slot *answer;
 	uint32_t next, n = 0;
 
 	if (!nmx_guestport_has_back(attach))
@@ -99,7 +100,9 @@ nmx_guestport_collect(struct nmx_attach *attach, struct attach_answer *ret_answe
 		struct attach_entry *entry = &attach->entries[next - 1];
 
 		next = entry->next;
-		ret_answers[n++] = entry->answer;
+		answer = nmx_ring_get_taken(window, n++);
+		answer->id = entry->answer.id;
+		answer->flags = entry->answer.flags;
 		nmx_guestport_put_entry(attach, entry);
 	}
 	attach->moved_tsc = rte_rdtsc();
@@ -107,17 +110,31 @@ nmx_guestport_collect(struct nmx_attach *attach, struct attach_answer *ret_answe
 }
 
 void
-nmx_guestport_end_attach(struct guest_ring *ring)
+nmx_guestport_answer_lent(struct guest_ring *ring, uint32_t n)
 {
-	struct attach_answer answers[ATTACHED_MAX];
-	uint32_t n = nmx_guestport_collect(ring->attach, answers);
-
-	while (n-- > 0) {
-		const struct nmx_ring_slot slot = { .id = answers[n].id,
-			.flags = answers[n].flags };
-
-		nmx_ring_take_back(&ring->half.window, &slot);
+	switch (ring->kind) {
+	case RING_VDPDK:
+		answer_read(ring, n, RING_VDPDK);
+		break;
+	case RING_SPLIT:
+		answer_read(ring, n, RING_SPLIT);
+		break;
+	case RING_PACKED:
+		answer_read(ring, n, RING_PACKED);
+		break;
+	default:
+		answer_read(ring, n, RING_SPLIT_LEGACY);
 	}
+	ring->half.window.lent -= n;
+}
+
+void
+nmx_guestport_answer_attached(struct guest_ring *ring)
+{
+	uint32_t n = nmx_guestport_collect(ring->attach, &ring->half.window);
+
+	if (n > 0)
+		nmx_guestport_answer_lent(ring, n);
 }
 
 bool

@@ -15,7 +15,7 @@
  *
  *   burst                        anybody
  *     take from `free`
- *     attach ------------------> free the mbuf: nmx_guestport_give_back()
+ *     attach ------------------> free the mbuf: give_back()
  *     answer, put into `free` <-- list `back`
  *
  * Whoever frees knows nothing but the entry, which is in host memory; the list is taken whole, so
@@ -37,6 +37,8 @@
 #include <stdint.h>
 
 #include <rte_mbuf.h>
+
+#include "lib/ring/window.h"
 
 struct guest_ring;
 
@@ -105,10 +107,10 @@ void nmx_guestport_attach(struct attach_entry *entry, struct rte_mbuf *mbuf, voi
 /**
  * Take what has come back. Data thread, or control when no burst can be under way.
  *
- * @param ret_answers  room for ATTACHED_MAX
+ * @param window  of the ring; its first copies become the answers
  * @return how many
  */
-uint32_t nmx_guestport_collect(struct nmx_attach *attach, struct attach_answer *ret_answers);
+uint32_t nmx_guestport_collect(struct nmx_attach *attach, struct nmx_ring_window *window);
 
 /** True if something is to be collected. Data thread. */
 static inline bool
@@ -121,9 +123,11 @@ nmx_guestport_has_back(const struct nmx_attach *attach)
 bool nmx_guestport_is_attach_stuck(const struct nmx_attach *attach);
 
 /**
- * What came back is the ring's again, unanswered. Nothing is out. Control, when no burst can be
- * under way.
+ * Answer n lent buffers that were read; the window's first copies are their answers. Data thread.
  */
-void nmx_guestport_end_attach(struct guest_ring *ring);
+void nmx_guestport_answer_lent(struct guest_ring *ring, uint32_t n);
+
+/** Answer what has come back. As nmx_guestport_collect(). */
+void nmx_guestport_answer_attached(struct guest_ring *ring);
 
 #endif

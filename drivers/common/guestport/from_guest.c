@@ -97,66 +97,34 @@ copy_frame(struct burst *burst, const struct frame *frame, struct rte_mbuf *mbuf
 	return RECEIVED;
 }
 
-/**
- * Copy what was planned. Stops at a frame that waits, and takes it and the rest back. Out of line:
- * of all kinds.
- */
-static __rte_noinline uint16_t
+/** Frame i waits: it and what is behind it are taken back, with their mbufs. */
+static void
+put_back(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs, uint16_t i)
+{
+	rte_pktmbuf_free(mbufs[i]);
+	/* Raw ones behind it have never been filled in. */
+	rte_mempool_put_bulk(burst->queue->pool, (void **)&mbufs[i + 1], chunk->n - i - 1u);
+	cut_chunk(chunk, i);
+}
+
+/** Copy what was planned, as far as a frame that waits. Out of line: of all kinds. */
+static __rte_noinline void
 copy_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
 {
 	for (uint16_t i = 0; i < chunk->n; i++) {
 		const struct frame *frame = &chunk->frames[i];
 
 		if (unlikely(copy_frame(burst, frame, mbufs[i]) != RECEIVED)) {
-			/* Raw ones behind it have never been filled in. */
-			rte_pktmbuf_free(mbufs[i]);
-			rte_mempool_put_bulk(
-				burst->queue->pool, (void **)&mbufs[i + 1], chunk->n - i - 1u);
-			cut_chunk(chunk, i);
-			return i;
+			put_back(burst, chunk, mbufs, i);
+			return;
 		}
 		burst->bytes += frame->bytes;
 	}
-	return chunk->n;
 }
 
 /* --- Frames that are sent from where they lie: attach.h --- */
 
-/** What a ring's buffers are answered with in a burst that attaches. */
-struct answers {
-	uint32_t n;
-	struct attach_answer list[ATTACHED_MAX + BURST_MAX * VDPDK_TX_SEGMENTS_MAX];
-};
-
-/** Answer lent buffers that were read. */
-static __rte_noinline void
-answer_lent_reads(struct guest_ring *ring, const struct answers *answers)
-{
-	const struct attach_answer *list = answers->list;
-	const uint32_t n = answers->n;
-
-	if (n == 0)
-		return;
-	switch (ring->kind) {
-	case RING_VDPDK:
-		for (uint32_t i = n; i-- > 0;)
-			nmx_ring_complete_slot(
-				&ring->half.vdpdk, i, VDPDK_W1(VDPDK_TX_DONE, list[i].id, 0, 0));
-		nmx_ring_advance_comp(&ring->half.window, n);
-		break;
-	case RING_PACKED:
-		for (uint32_t i = 0; i < n; i++)
-			nmx_ring_complete_packed(&ring->half.packed, list[i].id, 0,
-				list[i].flags >> NMX_PACKED_COUNT_SHIFT);
-		nmx_ring_publish_packed(&ring->half.packed, n);
-		break;
-	default:
-		for (uint32_t i = 0; i < n; i++)
-			nmx_ring_complete_used(&ring->half.split, i, list[i].id, 0);
-		nmx_ring_publish_used(&ring->half.split, n);
-	}
-	ring->half.window.lent -= n;
-}
+static_assert(BURST_MAX <= 32, "a bit for each frame of a chunk");
 
 /** True if a planned frame is worth it, and where devices can read. */
 static bool
@@ -183,6 +151,7 @@ choose_frames(struct burst *burst, const struct chunk *chunk, struct attach_entr
 	*ret_which = 0;
 	/* Who sleeps may be the one to free them, and is woken by the guest only. */
 	if (burst->queue->sleeps || burst->queue->room < ATTACH_HEAD_BYTES ||
+		!atomic_load_explicit(&burst->queue->attaches, memory_order_relaxed) ||
 		nmx_guestport_is_attach_stuck(attach) ||
 		atomic_load_explicit(&burst->queue->port->lends_nothing, memory_order_relaxed))
 		return 0;
@@ -218,72 +187,54 @@ attach_frame(struct burst *burst, const struct frame *frame, struct attach_entry
 	head->pkt_len = frame->bytes;
 }
 
-/** Add the answers of frames' slots. */
-static void
-add_answers(
-	const struct nmx_ring_window *window, struct answers *answers, uint32_t from, uint32_t n)
-{
-	for (uint32_t i = from; i < from + n; i++) {
-		const struct nmx_ring_slot *slot = nmx_ring_get_ready(window, i);
-
-		answers->list[answers->n++] = (struct attach_answer){ slot->id, slot->flags };
-	}
-}
-
 /** Lend all that the chunk has read; what isn't attached is answered at once. */
 static void
 answer_chunk(struct guest_ring *ring, const struct chunk *chunk, uint32_t which)
 {
-	struct answers answers;
-	uint32_t from = 0;
+	struct nmx_ring_window *window = &ring->half.window;
+	const uint32_t lent = window->lent;
+	uint32_t n = 0, attached_slot;
 
-	answers.n = 0;
-
-	for (uint16_t i = 0; i < chunk->n; i++) {
-		const struct frame *frame = &chunk->frames[i];
-
-		if (!(which >> i & 1))
-			continue;
-		add_answers(&ring->half.window, &answers, from, frame->ahead - from);
-		from = frame->ahead + 1;
+	nmx_ring_lend(window, chunk->n_slots);
+	for (uint32_t slot = 0, i = 0; slot < chunk->n_slots; slot++) {
+		while (i < chunk->n && !(which >> i & 1))
+			i++;
+		attached_slot = i < chunk->n ? chunk->frames[i].ahead : UINT32_MAX;
+		if (slot == attached_slot)
+			i++;
+		else
+			*nmx_ring_get_taken(window, n++) = *nmx_ring_get_taken(window, lent + slot);
 	}
-	add_answers(&ring->half.window, &answers, from, chunk->n_slots - from);
-	nmx_ring_lend(&ring->half.window, chunk->n_slots);
-	answer_lent_reads(ring, &answers);
+	nmx_guestport_answer_lent(ring, n);
 }
 
 /**
  * As copy_chunk(), and answer. Frames that are attached take an mbuf more; where there isn't one
  * for each, all are copied.
  */
-static __rte_noinline uint16_t
+static __rte_noinline void
 attach_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
 {
 	struct attach_entry *entries[BURST_MAX];
 	struct rte_mbuf *tails[BURST_MAX];
 	uint32_t which, n = choose_frames(burst, chunk, entries, &which), next = 0;
-	uint16_t got = 0;
 
 	if (n > 0 && rte_mempool_get_bulk(burst->queue->pool, (void **)tails, n) != 0) {
 		while (n > 0)
 			nmx_guestport_put_entry(burst->ring->attach, entries[--n]);
 		which = 0;
 	}
-	while (got < chunk->n) {
-		const struct frame *frame = &chunk->frames[got];
+	for (uint16_t i = 0; i < chunk->n; i++) {
+		const struct frame *frame = &chunk->frames[i];
 
-		if (which >> got & 1) {
-			attach_frame(burst, frame, entries[next], mbufs[got], tails[next]);
+		if (which >> i & 1) {
+			attach_frame(burst, frame, entries[next], mbufs[i], tails[next]);
 			next++;
-		} else if (copy_frame(burst, frame, mbufs[got]) != RECEIVED) {
-			rte_pktmbuf_free(mbufs[got]);
-			rte_mempool_put_bulk(
-				burst->queue->pool, (void **)&mbufs[got + 1], chunk->n - got - 1u);
-			cut_chunk(chunk, got);
+		} else if (copy_frame(burst, frame, mbufs[i]) != RECEIVED) {
+			put_back(burst, chunk, mbufs, i);
 			break;
 		}
 		burst->bytes += frame->bytes;
-		got++;
 	}
 	/* Of frames behind one that waits. */
 	rte_mempool_put_bulk(burst->queue->pool, (void **)&tails[next], n - next);
@@ -291,17 +242,6 @@ attach_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
 	while (n > next)
 		nmx_guestport_put_entry(burst->ring->attach, entries[--n]);
 	answer_chunk(burst->ring, chunk, which);
-	return got;
-}
-
-/** Answer what has come back. */
-static __rte_noinline void
-answer_attached(struct guest_ring *ring)
-{
-	struct answers answers;
-
-	answers.n = nmx_guestport_collect(ring->attach, answers.list);
-	answer_lent_reads(ring, &answers);
 }
 
 /* --- Bursts --- */
@@ -312,7 +252,6 @@ receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *re
 	const enum ring_kind kind)
 {
 	struct chunk chunk;
-	uint16_t got;
 
 	*ret_more = false;
 	claim_ring(burst->ring, n, kind);
@@ -329,15 +268,15 @@ receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *re
 		return 0;
 	}
 	if (likely(burst->ring->attach == NULL)) {
-		got = copy_chunk(burst, &chunk, mbufs);
+		copy_chunk(burst, &chunk, mbufs);
 		answer_read(burst->ring, chunk.n_slots, kind);
 	} else {
-		got = attach_chunk(burst, &chunk, mbufs);
+		attach_chunk(burst, &chunk, mbufs);
 	}
 	burst->drops[NMX_FROM_GUEST_TOO_LONG] += chunk.n_drops;
-	burst->frames += got;
-	*ret_more = got == n;
-	return got;
+	burst->frames += chunk.n;
+	*ret_more = chunk.n == n;
+	return chunk.n;
 }
 
 static inline __rte_always_inline uint16_t
@@ -349,7 +288,7 @@ receive_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const en
 
 	begin_burst(burst);
 	if (unlikely(burst->ring->attach != NULL))
-		answer_attached(burst->ring);
+		nmx_guestport_answer_attached(burst->ring);
 	if (!queue->scatter)
 		burst->bytes_max = RTE_MIN(burst->bytes_max, queue->room);
 	while (done < n && more && burst->fault == VDPDK_FAULT_NONE)

@@ -250,8 +250,6 @@ end_ring(struct nmx_guestport *port, struct place place)
 	struct guest_ring *ring = *place.ring;
 
 	*place.ring = NULL;
-	if (ring->attach != NULL && !ring->given_up)
-		nmx_guestport_end_attach(ring);
 	port->front->end_ring(
 		port, place.direction, place.index, ring, nmx_guestport_is_mapped(port, ring));
 	if (!ring->given_up)

@@ -170,6 +170,9 @@ return_slots(struct guest_ring *ring, uint16_t direction)
 {
 	if (atomic_load(&ring->fault) == VDPDK_FAULT_RING_GONE || ring->given_up)
 		return;
+	/* What was sent from the guest's memory has been sent. */
+	if (ring->attach != NULL)
+		nmx_guestport_answer_attached(ring);
 	if (direction == VDPDK_DIRECTION_RX)
 		nmx_ring_return_slots(&ring->half.vdpdk, 0, VDPDK_FLAG_RX_UNUSED);
 	else

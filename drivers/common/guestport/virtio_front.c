@@ -393,6 +393,8 @@ get_base(const struct nmx_guestport *port, uint16_t number, const struct guest_r
 static uint32_t
 return_buffers(struct guest_ring *ring)
 {
+	if (ring->attach != NULL)
+		nmx_guestport_answer_attached(ring);
 	return ring->kind == RING_PACKED ? nmx_ring_return_packed(&ring->half.packed)
 					 : nmx_ring_return_split(&ring->half.split);
 }

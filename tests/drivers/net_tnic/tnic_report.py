@@ -207,7 +207,7 @@ def read(path):
         return parse(file.read(), path)
 
 
-def wait_settled(path, timeout_s, interval_s=0.1):
+def wait_settled(path, timeout_s, interval_s=0.02):
     """Read until the stream is settled or the time is over; returns the last report.
 
     A file that isn't there, or not complete, counts as not settled.
