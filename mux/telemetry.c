@@ -46,11 +46,13 @@ static const char *const port_to_drops[] = {
 	[NMX_TO_GUEST_NO_QUEUE] = "to_guest_drop_no_queue",
 	[NMX_TO_GUEST_TOO_LONG] = "to_guest_drop_too_long",
 	[NMX_TO_GUEST_MALFORMED] = "to_guest_drop_malformed",
+	[NMX_TO_GUEST_OFFLOAD] = "to_guest_drop_offload",
 };
 static_assert(RTE_DIM(port_to_drops) == NMX_TO_GUEST_DROPS, "every reason has a name");
 
 static const char *const port_from_drops[] = {
 	[NMX_FROM_GUEST_TOO_LONG] = "from_guest_drop_too_long",
+	[NMX_FROM_GUEST_OFFLOAD] = "from_guest_drop_offload",
 };
 static_assert(RTE_DIM(port_from_drops) == NMX_FROM_GUEST_DROPS, "every reason has a name");
 

@@ -18,7 +18,7 @@ nmx_ring_add_extent(struct nmx_split_chain *chain, bool writable, uint64_t addre
 {
 	if (chain->n == NMX_SPLIT_EXTENTS_MAX)
 		return VDPDK_FAULT_CHAIN;
-	if (!writable && length > VDPDK_SEGMENT_BYTES_MAX - chain->bytes)
+	if (!writable && length > NMX_SPLIT_FRAME_BYTES_MAX - chain->bytes)
 		return VDPDK_FAULT_LENGTH;
 	chain->extents[chain->n++] = (struct nmx_split_extent){ address, length, writable };
 	chain->bytes += length;

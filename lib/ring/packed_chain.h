@@ -28,7 +28,7 @@
  *         VDPDK_FAULT_FLAGS    another direction, but in a table to be read, where drivers get that
  *                              wrong; a table within a chain
  *         VDPDK_FAULT_LENGTH   an empty descriptor; no data; a header that isn't in one piece; a
- *                              frame over 65535 bytes
+ *                              frame over NMX_SPLIT_FRAME_BYTES_MAX
  *
  * Context: as the ring's owner, before this buffer, or one that was fetched after it, is answered;
  * inside the bracket in which the table was translated. No lock, no log, no allocation. Source:

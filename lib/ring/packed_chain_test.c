@@ -185,9 +185,9 @@ chains_and_frames_have_a_greatest_length(void **unused)
 	assert_int_equal(walk_long(1 + NMX_SPLIT_EXTENTS_MAX, 1, false, &chain), NONE);
 	assert_int_equal(chain.n, NMX_SPLIT_EXTENTS_MAX);
 	assert_int_equal(walk_long(2 + NMX_SPLIT_EXTENTS_MAX, 1, false, &chain), CHAIN);
-	assert_int_equal(walk_long(4, 21845, false, &chain), NONE);
-	assert_int_equal(chain.bytes, 65535);
-	assert_int_equal(walk_long(4, 21846, false, &chain), LENGTH);
+	assert_int_equal(walk_long(4, 21851, false, &chain), NONE);
+	assert_int_equal(chain.bytes, NMX_SPLIT_FRAME_BYTES_MAX);
+	assert_int_equal(walk_long(4, 21852, false, &chain), LENGTH);
 	assert_int_equal(walk_long(4, UINT32_MAX, true, &chain), NONE);
 	assert_true(chain.bytes == UINT64_C(3) * UINT32_MAX);
 }

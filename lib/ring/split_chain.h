@@ -19,6 +19,9 @@
 /** Most extents that a walk finds: what Linux and DPDK need for a frame, with room. */
 #define NMX_SPLIT_EXTENTS_MAX (VDPDK_TX_SEGMENTS_MAX + 1)
 
+/** Longest frame from the guest: the largest IP packet, an Ethernet header and a VLAN's. */
+#define NMX_SPLIT_FRAME_BYTES_MAX (65535 + 18)
+
 /** A piece of a buffer: guest addresses, not translated; `length` isn't 0. */
 struct nmx_split_extent {
 	uint64_t address;
@@ -59,7 +62,7 @@ nmx_ring_get_table(const struct nmx_ring_slot *slot)
  *                              descriptors: a loop, perhaps
  *         VDPDK_FAULT_FLAGS    another direction; a table within a chain or a table
  *         VDPDK_FAULT_LENGTH   an empty descriptor; no data; a header that isn't in one piece; a
- *                              frame over 65535 bytes
+ *                              frame over NMX_SPLIT_FRAME_BYTES_MAX
  *         NMX_SPLIT_FAULT_ID   a `next` outside
  *
  * Context: as the ring's owner, inside the bracket in which the table was translated. No lock, no

@@ -226,9 +226,9 @@ chains_and_frames_have_a_greatest_length(void **unused)
 	assert_int_equal(walk_long(1 + NMX_SPLIT_EXTENTS_MAX, 1, false, &chain), VDPDK_FAULT_NONE);
 	assert_int_equal(chain.n, NMX_SPLIT_EXTENTS_MAX);
 	assert_int_equal(walk_long(2 + NMX_SPLIT_EXTENTS_MAX, 1, false, &chain), VDPDK_FAULT_CHAIN);
-	assert_int_equal(walk_long(4, 21845, false, &chain), VDPDK_FAULT_NONE);
-	assert_int_equal(chain.bytes, 65535);
-	assert_int_equal(walk_long(4, 21846, false, &chain), VDPDK_FAULT_LENGTH);
+	assert_int_equal(walk_long(4, 21851, false, &chain), VDPDK_FAULT_NONE);
+	assert_int_equal(chain.bytes, NMX_SPLIT_FRAME_BYTES_MAX);
+	assert_int_equal(walk_long(4, 21852, false, &chain), VDPDK_FAULT_LENGTH);
 	assert_int_equal(walk_long(4, UINT32_MAX, false, &chain), VDPDK_FAULT_LENGTH);
 	assert_int_equal(walk_long(4, UINT32_MAX, true, &chain), VDPDK_FAULT_NONE);
 	assert_true(chain.bytes == UINT64_C(3) * UINT32_MAX);

@@ -91,7 +91,10 @@ struct nmx_split_net_header {
 
 #define NMX_SPLIT_NET_NEEDS_CSUM 0x01
 #define NMX_SPLIT_NET_DATA_VALID 0x02
-#define NMX_SPLIT_NET_GSO_NONE   0
+
+#define NMX_SPLIT_NET_GSO_NONE  0
+#define NMX_SPLIT_NET_GSO_TCPV4 1
+#define NMX_SPLIT_NET_GSO_TCPV6 4
 
 /* --- Faults, beside VDPDK_FAULT_*: what no vDPDK ring can have --- */
 

@@ -337,14 +337,59 @@ headers_are_written_only_if_they_differ(void **unused)
 	nmx_ring_put_net_header(data, 1, NMX_SPLIT_NET_BYTES_LEGACY);
 	assert_memory_equal(buffer + 10, zero, 10);
 	assert_int_equal(buffer[9], 0xee);
-	assert_int_equal(nmx_ring_load_net_header(data, 10), VDPDK_FAULT_NONE);
-	buffer[10] = NMX_SPLIT_NET_DATA_VALID;
-	assert_int_equal(nmx_ring_load_net_header(data, 10), VDPDK_FAULT_NONE);
-	buffer[10] = NMX_SPLIT_NET_NEEDS_CSUM;
-	assert_int_equal(nmx_ring_load_net_header(data, 10), VDPDK_FAULT_FLAGS);
-	buffer[10] = 0;
-	buffer[11] = 1;
-	assert_int_equal(nmx_ring_load_net_header(data, 10), VDPDK_FAULT_FLAGS);
+}
+
+static void
+headers_ask_for_what_was_negotiated(void **unused)
+{
+	enum { CSUM = NMX_RING_MAY_CSUM, TSO4 = NMX_RING_MAY_TSO4, TSO6 = NMX_RING_MAY_TSO6 };
+	static const struct {
+		uint8_t flags, gso_type;
+		uint16_t gso_size;
+		uint32_t may;
+		bool plain, good;
+	} cases[] = {
+		{ 0, 0, 0, 0, true, true },
+		{ NMX_SPLIT_NET_DATA_VALID, 0, 1448, 0, true, true },
+		{ NMX_SPLIT_NET_NEEDS_CSUM, 0, 0, 0, false, false },
+		{ NMX_SPLIT_NET_NEEDS_CSUM, 0, 0, TSO4 | TSO6, false, false },
+		{ NMX_SPLIT_NET_NEEDS_CSUM, 0, 0, CSUM, false, true },
+		{ 0, NMX_SPLIT_NET_GSO_TCPV4, 1448, CSUM | TSO4, false, false },
+		{ NMX_SPLIT_NET_NEEDS_CSUM, NMX_SPLIT_NET_GSO_TCPV4, 1448, CSUM, false, false },
+		{ NMX_SPLIT_NET_NEEDS_CSUM, NMX_SPLIT_NET_GSO_TCPV4, 1448, CSUM | TSO6, false,
+			false },
+		{ NMX_SPLIT_NET_NEEDS_CSUM, NMX_SPLIT_NET_GSO_TCPV4, 1448, CSUM | TSO4, false,
+			true },
+		{ NMX_SPLIT_NET_NEEDS_CSUM, NMX_SPLIT_NET_GSO_TCPV4, 0, CSUM | TSO4, false, false },
+		{ NMX_SPLIT_NET_NEEDS_CSUM, NMX_SPLIT_NET_GSO_TCPV6, 1448, CSUM | TSO6, false,
+			true },
+		{ NMX_SPLIT_NET_NEEDS_CSUM, NMX_SPLIT_NET_GSO_TCPV6, 1448, CSUM | TSO4, false,
+			false },
+		/* UDP; congestion notification. */
+		{ NMX_SPLIT_NET_NEEDS_CSUM, 3, 1448, CSUM | TSO4 | TSO6, false, false },
+		{ NMX_SPLIT_NET_NEEDS_CSUM, 0x80 | NMX_SPLIT_NET_GSO_TCPV4, 1448,
+			CSUM | TSO4 | TSO6, false, false },
+	};
+
+	(void)unused;
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct nmx_split_net_header wanted = { .flags = cases[i].flags,
+			.gso_type = cases[i].gso_type,
+			.gso_size = cases[i].gso_size,
+			.csum_start = 34,
+			.csum_offset = 16,
+			.n_buffers = 1 };
+		uint8_t buffer[64] = { 0 };
+		NMX_SHARED uint8_t *data = (NMX_SHARED uint8_t *)(buffer + 20);
+		struct nmx_split_net_header found;
+
+		nmx_ring_put_net_request(data, &wanted, NMX_SPLIT_NET_BYTES);
+		found = nmx_ring_load_net_header(data, NMX_SPLIT_NET_BYTES);
+		assert_memory_equal(&found, &wanted, sizeof(found));
+		assert_int_equal(nmx_ring_is_plain(&found), cases[i].plain);
+		assert_int_equal(nmx_ring_judge_request(&found, cases[i].may),
+			cases[i].good ? VDPDK_FAULT_NONE : VDPDK_FAULT_FLAGS);
+	}
 }
 
 static void
@@ -427,6 +472,7 @@ main(void)
 		cmocka_unit_test(avail_indices_behind_or_too_far_are_faults),
 		cmocka_unit_test(avail_idx_is_read_once_for_many_bursts),
 		cmocka_unit_test(headers_are_written_only_if_they_differ),
+		cmocka_unit_test(headers_ask_for_what_was_negotiated),
 		cmocka_unit_test(only_a_frames_first_buffer_has_a_header),
 		cmocka_unit_test(signals_follow_what_the_driver_asks_for),
 		cmocka_unit_test(kicks_are_asked_for_and_refused),

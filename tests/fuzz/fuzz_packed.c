@@ -253,7 +253,7 @@ walk(void)
 		FUZZ_CHECK(chain.extents[i].writable == device.writable);
 		bytes += chain.extents[i].length;
 	}
-	FUZZ_CHECK(bytes == chain.bytes && (device.writable || bytes <= 65535));
+	FUZZ_CHECK(bytes == chain.bytes && (device.writable || bytes <= NMX_SPLIT_FRAME_BYTES_MAX));
 }
 
 /** Answer a buffer, and write into the model what is to be in the ring then. */

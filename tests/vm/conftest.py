@@ -72,10 +72,16 @@ def rig_class():
     return VmRig
 
 
+@pytest.fixture(scope="session")
+def make_rig(plugins):
+    """Makes one by its name, which whoever asked for it cleans up."""
+    return lambda name: VmRig(plugins, f"{ROOT}/build/e2e/{name}")
+
+
 @pytest.fixture(scope="module")
-def shared_rig(plugins, request):
+def shared_rig(make_rig, request):
     """For all tests of a file."""
-    rig = VmRig(plugins, f"{ROOT}/build/e2e/{request.module.__name__}")
+    rig = make_rig(request.module.__name__)
     yield rig
     rig.clean_up()
 

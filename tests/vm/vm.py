@@ -33,6 +33,9 @@ from testpmd import Program, Testpmd
 BOOT_S = 90
 # What EAL loads in a guest of DPDK's own drivers, unless it is to have all.
 FEW_DRIVERS = ["bus_pci", "bus_vdev", "mempool_ring", "net_null", "net_virtio", "net_e1000"]
+# With the former it greets when all devices are there; Debian 12's has the other way only.
+QMP_ARGS = {"backports": ["-object", "monitor-qmp,id=monitor,chardev=qmp"],
+            "stable": ["-mon", "chardev=qmp,mode=control"]}
 # Root ports are the devices from here on of the first bus, one a NIC.
 FIRST_PORT = 0x10
 
@@ -91,6 +94,7 @@ class Vm:
         netns       QEMU's network namespace
         machine     QEMU's arguments for machine and memory, instead of the bench's
         append      more words for the kernel's command line
+        emulator    "backports": the QEMU with vfio-user; or "stable": Debian 12's own, without
         trace       patterns of QEMU's trace events, which go to NAME.trace
         nic         more properties of the NICs, a dictionary
         """
@@ -99,7 +103,7 @@ class Vm:
         self.nics = list(nics)
         self.options = {"memory": 768, "hugepages": 128, "cpus": 1, "ports": len(self.nics),
                         "iommu": True, "huge": False, "root": "host", "shares": (), "qemu": (), "machine": (),
-                        "drivers": "few", "netns": None,
+                        "drivers": "few", "netns": None, "emulator": "backports",
                         "append": "", "trace": (), "nic": {}}
         unknown = options.keys() - self.options.keys()
         assert not unknown, unknown
@@ -163,7 +167,7 @@ class Vm:
                 "-device", "virtio-serial-pci", "-device",
                 "virtserialport,chardev=agent,name=nicmux",
                 "-chardev", f"socket,id=qmp,path={self.rig.path(self.name)}.qmp",
-                "-object", "monitor-qmp,id=monitor,chardev=qmp"]
+                *QMP_ARGS[self.options["emulator"]]]
         for tag in ("root", "modules", *[f"share{i}" for i in range(len(self.list_shares()))]):
             args += ["-virtfs", f"local,path=/mnt/{tag},mount_tag={tag},security_model=none,"
                      "readonly=on,multidevs=remap"]
@@ -195,7 +199,8 @@ class Vm:
         """QEMU, with its devices; the guest only begins to boot."""
         listeners = [self.listen(kind) for kind in ("agent", "qmp")]
         netns = ["ip", "netns", "exec", self.options["netns"]] if self.options["netns"] else []
-        argv = [*netns, f"{ROOT}/devtools/in-root", self.parts["qemu"], *self.list_binds(), "--",
+        root = {"backports": self.parts["qemu"], "stable": "/"}[self.options["emulator"]]
+        argv = [*netns, f"{ROOT}/devtools/in-root", root, *self.list_binds(), "--",
                 "qemu-system-x86_64", *self.machine_args(), *self.device_args(),
                 *self.kernel_args()]
         with open(f"{self.rig.logs}/{self.name}.qemu", "ab") as log:
@@ -203,7 +208,6 @@ class Vm:
                                             start_new_session=True)
         agent, qmp = [self.accept(listener) for listener in listeners]
         self.agent = Agent(agent, self.explain)
-        # It greets when all devices are there.
         self.qmp = Qmp(qmp, self.explain)
 
     def listen(self, kind):

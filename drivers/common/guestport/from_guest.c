@@ -16,6 +16,7 @@
 
 #include "from_guest.h"
 #include "lib/dpdk/mbufs.h"
+#include "offload.h"
 
 /* --- Frames of several segments, or over several mbufs --- */
 
@@ -124,8 +125,6 @@ copy_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
 
 /* --- Frames that are sent from where they lie: attach.h --- */
 
-static_assert(BURST_MAX <= 32, "a bit for each frame of a chunk");
-
 /** True if a planned frame is worth it, and where devices can read. */
 static bool
 can_attach(struct burst *burst, const struct frame *frame)
@@ -156,7 +155,8 @@ choose_frames(struct burst *burst, const struct chunk *chunk, struct attach_entr
 		atomic_load_explicit(&burst->queue->port->lends_nothing, memory_order_relaxed))
 		return 0;
 	for (uint16_t i = 0; i < chunk->n; i++) {
-		if (!can_attach(burst, &chunk->frames[i]))
+		/* What is asked for is done to a copy. */
+		if ((chunk->asks >> i & 1) || !can_attach(burst, &chunk->frames[i]))
 			continue;
 		ret_entries[n] = nmx_guestport_take_entry(attach);
 		if (ret_entries[n] == NULL)
@@ -244,6 +244,29 @@ attach_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
 	answer_chunk(burst->ring, chunk, which);
 }
 
+/* --- What headers ask for --- */
+
+/** Do it, and free the frames to which it can't be done. @return frames left */
+static __rte_noinline uint16_t
+fulfil_chunk(struct burst *burst, const struct chunk *chunk, struct rte_mbuf **mbufs)
+{
+	uint16_t n = 0;
+
+	for (uint16_t i = 0; i < chunk->n; i++) {
+		struct rte_mbuf *mbuf = mbufs[i];
+
+		if (!(chunk->asks >> i & 1) || nmx_guestport_fulfil(&chunk->frames[i].header,
+						       burst->queue->offloads, mbuf)) {
+			mbufs[n++] = mbuf;
+			continue;
+		}
+		burst->drops[NMX_FROM_GUEST_OFFLOAD]++;
+		burst->bytes -= chunk->frames[i].bytes;
+		rte_pktmbuf_free(mbuf);
+	}
+	return n;
+}
+
 /* --- Bursts --- */
 
 /** One chunk. @return frames in mbufs; *ret_more: there may be further ones */
@@ -252,6 +275,7 @@ receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *re
 	const enum ring_kind kind)
 {
 	struct chunk chunk;
+	uint16_t got;
 
 	*ret_more = false;
 	claim_ring(burst->ring, n, kind);
@@ -274,9 +298,10 @@ receive_chunk(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, bool *re
 		attach_chunk(burst, &chunk, mbufs);
 	}
 	burst->drops[NMX_FROM_GUEST_TOO_LONG] += chunk.n_drops;
-	burst->frames += chunk.n;
+	got = likely(chunk.asks == 0) ? chunk.n : fulfil_chunk(burst, &chunk, mbufs);
+	burst->frames += got;
 	*ret_more = chunk.n == n;
-	return chunk.n;
+	return got;
 }
 
 static inline __rte_always_inline uint16_t
@@ -291,6 +316,8 @@ receive_burst(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, const en
 		nmx_guestport_answer_attached(burst->ring);
 	if (!queue->scatter)
 		burst->bytes_max = RTE_MIN(burst->bytes_max, queue->room);
+	else if (queue->offloads & NMX_OFFLOAD_TSO)
+		burst->long_max = NMX_LARGE_BYTES_MAX;
 	while (done < n && more && burst->fault == VDPDK_FAULT_NONE)
 		done += receive_chunk(
 			burst, mbufs + done, RTE_MIN(n - done, BURST_MAX), &more, kind);
@@ -311,6 +338,12 @@ receive_by_kind(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n)
 	default:
 		return receive_burst(burst, mbufs, n, RING_SPLIT_LEGACY);
 	}
+}
+
+void
+nmx_guestport_set_offloads(struct nmx_from_guest *queue, uint32_t offloads)
+{
+	queue->offloads = offloads;
 }
 
 uint16_t

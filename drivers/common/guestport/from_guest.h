@@ -30,6 +30,7 @@ struct frame {
 	uint32_t n_slots;
 	uint32_t n_segments; /* as many as slots, unless it is a chain of virtio's */
 	uint32_t bytes;
+	struct nmx_split_net_header header;  /* of a chain, or one that asks for something */
 	const struct nmx_split_chain *chain; /* NULL: none */
 	uint16_t drops_before;               /* of the same chunk */
 };
@@ -40,6 +41,7 @@ struct burst {
 	struct guest_ring *ring;
 	const struct nmx_mem_view *view;
 	uint32_t bytes_max; /* of a frame, by the port's MTU and what its mbufs hold */
+	uint32_t long_max;  /* of one that is to be cut; 0: none may be */
 	uint64_t frames, bytes;
 	uint64_t drops[NMX_FROM_GUEST_DROPS];
 	uint64_t no_mbuf, attached;
@@ -105,11 +107,11 @@ measure_chain(struct burst *burst, const struct nmx_ring_slot *slot, struct fram
 	if (burst->fault != VDPDK_FAULT_NONE ||
 		!translate(burst, chain->header, header_bytes, &header))
 		return false;
-	burst->fault = nmx_ring_load_net_header(header + header_bytes, header_bytes);
+	frame->header = nmx_ring_load_net_header(header + header_bytes, header_bytes);
 	frame->chain = chain;
 	frame->n_segments = chain->n;
 	frame->bytes = (uint32_t)chain->bytes;
-	return burst->fault == VDPDK_FAULT_NONE;
+	return true;
 }
 
 /** What becomes of a frame. */
@@ -119,9 +121,28 @@ enum fate {
 	WAITS, /* for mbufs, or for nothing any more: the burst ends before it */
 };
 
+/** Judge a frame over the limit: it may be one that is to be cut, by its header. */
+static inline enum fate
+judge_long(struct burst *burst, const struct nmx_ring_slot *first, struct frame *frame,
+	const uint32_t header_bytes)
+{
+	NMX_SHARED uint8_t *data;
+
+	if (frame->bytes > burst->long_max)
+		return DROPPED;
+	if (frame->chain == NULL) {
+		/* Of vDPDK's no frame is that long: their limit is none. */
+		if (!translate(burst, first->address - header_bytes, header_bytes, &data))
+			return WAITS;
+		frame->header = nmx_ring_load_net_header(data + header_bytes, header_bytes);
+	}
+	return frame->header.gso_type == NMX_SPLIT_NET_GSO_NONE ? DROPPED : RECEIVED;
+}
+
 /** Judge a frame; RECEIVED if it is to be copied. */
 static inline __rte_always_inline enum fate
-judge_frame(struct burst *burst, const struct frame *frame, const enum ring_kind kind)
+judge_frame(struct burst *burst, const struct nmx_ring_slot *first, struct frame *frame,
+	const enum ring_kind kind)
 {
 	/* Nobody has told a virtio guest how long a frame may be. */
 	const uint32_t bytes_max = kind == RING_VDPDK ? NMX_FRAME_BYTES_MAX : UINT32_MAX;
@@ -130,8 +151,11 @@ judge_frame(struct burst *burst, const struct frame *frame, const enum ring_kind
 		burst->fault = VDPDK_FAULT_LENGTH;
 		return WAITS;
 	}
-	/* NMX_FROM_GUEST_TOO_LONG, the only reason there is. */
-	return likely(frame->bytes <= burst->bytes_max) ? RECEIVED : DROPPED;
+	/* NMX_FROM_GUEST_TOO_LONG, the only reason there is so early. */
+	if (likely(frame->bytes <= burst->bytes_max))
+		return RECEIVED;
+	return kind == RING_VDPDK ? DROPPED
+				  : judge_long(burst, first, frame, get_header_bytes(kind));
 }
 
 /**
@@ -143,7 +167,7 @@ plan_frame(struct burst *burst, const struct nmx_ring_slot *first, struct frame 
 	const enum ring_kind kind)
 {
 	const uint32_t header_bytes = get_header_bytes(kind);
-	enum fate fate = judge_frame(burst, frame, kind);
+	enum fate fate = judge_frame(burst, first, frame, kind);
 
 	if (unlikely(fate != RECEIVED))
 		return fate;
@@ -199,6 +223,7 @@ struct chunk {
 	uint16_t n; /* frames planned, in order */
 	uint16_t n_drops;
 	uint32_t n_slots; /* of frames that are done with: planned or dropped */
+	uint32_t asks;    /* a bit for each frame whose header asks for something */
 	struct frame frames[BURST_MAX];
 	uint16_t n_chains;
 	struct nmx_split_chain chains[CHAINS_MAX];
@@ -214,6 +239,7 @@ plan_chunk(struct burst *burst, struct chunk *chunk, uint16_t n, const enum ring
 	window.comp += window.lent; /* `ahead` counts from there */
 
 	chunk->n = chunk->n_drops = chunk->n_chains = 0;
+	chunk->asks = 0;
 	while (chunk->n + chunk->n_drops < n && ahead < ready) {
 		const struct nmx_ring_slot *slot = nmx_ring_get_taken(&window, ahead);
 		struct frame *frame = &chunk->frames[chunk->n];
@@ -249,20 +275,31 @@ cut_chunk(struct chunk *chunk, uint16_t i)
 	chunk->n = i;
 }
 
-/** Judge the net headers of planned frames in one piece. Those of chains were. */
+static_assert(BURST_MAX <= 32, "a bit for each frame of a chunk");
+
+/** Judge the net headers of planned frames. Those of chains were read when these were walked. */
 static inline __rte_always_inline void
 check_headers(struct burst *burst, struct chunk *chunk, const enum ring_kind kind)
 {
 	for (uint16_t i = 0; kind != RING_VDPDK && i < chunk->n; i++) {
+		struct frame *frame = &chunk->frames[i];
+		struct nmx_split_net_header header = unlikely(frame->chain != NULL)
+							     ? frame->header
+							     : nmx_ring_load_net_header(
+								       frame->first,
+								       get_header_bytes(kind));
 		uint16_t fault;
 
-		if (chunk->frames[i].chain != NULL)
+		if (likely(nmx_ring_is_plain(&header)))
 			continue;
-		fault = nmx_ring_load_net_header(chunk->frames[i].first, get_header_bytes(kind));
-		if (unlikely(fault != VDPDK_FAULT_NONE)) {
+		fault = nmx_ring_judge_request(&header, burst->ring->may);
+		if (fault != VDPDK_FAULT_NONE) {
 			burst->fault = fault;
 			cut_chunk(chunk, i);
+			break;
 		}
+		frame->header = header;
+		chunk->asks |= UINT32_C(1) << i;
 	}
 }
 

@@ -51,6 +51,7 @@ struct ring_plan {
 	bool scatter;                           /* a frame may take several buffers */
 	bool ordered;                           /* answers go in the order of posting */
 	bool event_idx;                         /* virtio's */
+	uint32_t may;                           /* virtio's: NMX_RING_MAY_* */
 	bool enabled;                           /* data threads may use it at once */
 	uint32_t base; /* virtio's; of a split ring, where used->idx is counts instead */
 };
@@ -67,6 +68,7 @@ struct guest_ring {
 	struct nmx_packed_bell packed_bell;
 	const struct nmx_mem *mem;
 	bool scatter, ordered, event_idx; /* as planned */
+	uint32_t may;                     /* the same */
 	struct nmx_range untranslated;    /* what a fault of kind ADDRESS is about */
 	_Atomic uint16_t fault;           /* VDPDK_FAULT_*, NMX_SPLIT_FAULT_*; set once */
 	_Atomic uint32_t out;             /* buffers lent, as the last burst left it */

@@ -61,6 +61,7 @@ struct nmx_guestport_config {
 	uint16_t n_macs;        /* at most NMX_MACS_MAX */
 	uint64_t mem_bytes_max; /* that a guest may map */
 	uint32_t signals_max;   /* a second, to the guest; 0: any number */
+	uint32_t offloads;      /* NMX_OFFLOAD_*, offered to the guest; virtio's */
 	bool without_vectors;   /* the guest polls; for a virtual machine only; vDPDK's */
 	mode_t mode;            /* of the socket's file */
 	uid_t user;             /* its owner; -1: this process' */
@@ -72,17 +73,26 @@ struct nmx_guestport_config {
 	void *context;
 };
 
+/* What may be left of a frame for others to do: offload.h. */
+#define NMX_OFFLOAD_CSUM 0x1 /* the checksum of TCP or UDP */
+#define NMX_OFFLOAD_TSO  0x2 /* cutting a large frame of TCP; with the former only */
+
+/** A large frame from the guest has at most so many bytes. */
+#define NMX_LARGE_BYTES_MAX (65535 + 18)
+
 /** Why a frame didn't get to the guest. */
 enum nmx_to_guest_drop {
 	NMX_TO_GUEST_NO_QUEUE,  /* the guest hasn't started the queue, or it is in error */
 	NMX_TO_GUEST_TOO_LONG,  /* longer than its buffers, or than its MTU allows */
 	NMX_TO_GUEST_MALFORMED, /* mbuf lengths contradict each other, or under 14 bytes */
+	NMX_TO_GUEST_OFFLOAD,   /* it asks for what the guest doesn't do, or makes no sense */
 	NMX_TO_GUEST_DROPS
 };
 
 /** Why a frame of the guest's went no further. */
 enum nmx_from_guest_drop {
 	NMX_FROM_GUEST_TOO_LONG, /* longer than the port's MTU allows, or than its mbufs */
+	NMX_FROM_GUEST_OFFLOAD,  /* it asks for what can't be done to such a frame */
 	NMX_FROM_GUEST_DROPS
 };
 
@@ -187,6 +197,17 @@ uint16_t nmx_guestport_send(struct nmx_to_guest *queue, struct rte_mbuf **mbufs,
 uint16_t nmx_guestport_relay(struct nmx_to_guest *queue, struct rte_mbuf **mbufs, uint16_t n);
 
 /**
+ * Make a frame ready for nmx_guestport_send(), if it asks for something (RTE_MBUF_F_TX_*): what the
+ * guest doesn't do is done here, the frame written to.
+ *
+ * @return 0; -ENOTSUP it can't be done: the guest takes no large frames, or the protocol is
+ *         unknown; -EINVAL the lengths of the frame's headers contradict them
+ *
+ * Context: data thread; the mbuf is the caller's, its headers in its first segment.
+ */
+int nmx_guestport_prepare(const struct nmx_to_guest *queue, struct rte_mbuf *mbuf);
+
+/**
  * Lend the buffers that the guest posts in a queue to a map, so that frames come in them. From then
  * on nmx_guestport_send() and the uplink's bursts share a lock, which is free if one thread calls
  * both. Takes two seconds at most, for bursts to see it.
@@ -233,6 +254,13 @@ struct nmx_from_guest *nmx_guestport_get_from_guest(struct nmx_guestport *port, 
  */
 void nmx_guestport_set_pool(
 	struct nmx_from_guest *queue, struct rte_mempool *pool, uint16_t port_id, bool scatter);
+
+/**
+ * Say what the program does to frames itself. Context: before the queue is polled.
+ *
+ * @param offloads  NMX_OFFLOAD_*; what isn't among them is done here, but large frames are dropped
+ */
+void nmx_guestport_set_offloads(struct nmx_from_guest *queue, uint32_t offloads);
 
 /**
  * Whether large frames are given as an mbuf with their first bytes and one on the rest, in the

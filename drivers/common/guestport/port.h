@@ -105,7 +105,8 @@ struct nmx_from_guest {
 	struct nmx_guestport *port;
 	uint64_t rearm; /* an mbuf's first fields, as a fresh one has them */
 	uint16_t index;
-	uint16_t room; /* bytes that an mbuf of the pool holds */
+	uint16_t room;     /* bytes that an mbuf of the pool holds */
+	uint32_t offloads; /* that the program takes: NMX_OFFLOAD_* */
 	bool scatter;
 	bool sleeps;           /* the program does, now and then */
 	_Atomic bool attaches; /* frames to mbufs; of rings that start from now on */
@@ -129,6 +130,7 @@ struct nmx_guestport {
 	struct nmx_from_guest *from_guest;
 	_Atomic int vectors[VECTORS_MAX];                          /* the guest's eventfds; -1 */
 	_Atomic uint32_t to_guest_bytes_max, from_guest_bytes_max; /* frames by MTU */
+	_Atomic uint32_t to_guest_may; /* what the guest takes: NMX_RING_MAY_* */
 	_Atomic bool linked;
 	_Atomic bool lends_nothing; /* until memory that is withdrawn has come back */
 	_Atomic bool has_fault;     /* a data thread found one */

@@ -157,6 +157,7 @@ make_ring(struct nmx_guestport *port, const struct ring_plan *plan)
 	ring->scatter = plan->scatter;
 	ring->ordered = plan->ordered;
 	ring->event_idx = plan->event_idx;
+	ring->may = plan->may;
 	ring->n_parts = plan->n_parts;
 	memcpy(ring->parts, plan->parts, sizeof(ring->parts));
 	return ring;

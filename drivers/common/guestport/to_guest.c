@@ -29,6 +29,7 @@
 
 #include "kinds.h"
 #include "lib/dpdk/mbufs.h"
+#include "offload.h"
 
 static_assert(BURST_MAX <= NMX_DPDK_FREE_MAX, "a chunk is freed in one call");
 
@@ -74,9 +75,30 @@ check_segments(const struct rte_mbuf *mbuf)
 	return left == 0 && segment == NULL;
 }
 
+/** True if an mbuf asks the guest for something. What vDPDK guests could do, nobody offers. */
+static inline __rte_always_inline bool
+asks(const struct rte_mbuf *mbuf, const enum ring_kind kind)
+{
+	return kind != RING_VDPDK && unlikely((mbuf->ol_flags & OFFLOAD_REQUESTS) != 0);
+}
+
+/** Judge one that does; as judge_frame(). */
+static __rte_noinline enum nmx_to_guest_drop
+judge_request(const struct burst *burst, const struct rte_mbuf *mbuf)
+{
+	const bool is_long = (mbuf->ol_flags & RTE_MBUF_F_TX_TCP_SEG) != 0;
+	struct nmx_split_net_header header;
+
+	if (!nmx_guestport_make_request(mbuf, burst->ring->may, &header))
+		return NMX_TO_GUEST_OFFLOAD;
+	return mbuf->pkt_len > (is_long ? OFFLOAD_BYTES_MAX : burst->bytes_max)
+		       ? NMX_TO_GUEST_TOO_LONG
+		       : NMX_TO_GUEST_DROPS;
+}
+
 /** Judge a frame: NMX_TO_GUEST_DROPS if it may pass, else why it is dropped. */
-static inline enum nmx_to_guest_drop
-judge_frame(const struct burst *burst, const struct rte_mbuf *mbuf)
+static inline __rte_always_inline enum nmx_to_guest_drop
+judge_frame(const struct burst *burst, const struct rte_mbuf *mbuf, const enum ring_kind kind)
 {
 	bool good = mbuf->nb_segs == 1
 			    ? mbuf->data_len == mbuf->pkt_len &&
@@ -85,6 +107,8 @@ judge_frame(const struct burst *burst, const struct rte_mbuf *mbuf)
 
 	if (unlikely(!good || mbuf->pkt_len < VDPDK_FRAME_BYTES_MIN))
 		return NMX_TO_GUEST_MALFORMED;
+	if (asks(mbuf, kind))
+		return judge_request(burst, mbuf);
 	if (unlikely(mbuf->pkt_len > burst->bytes_max))
 		return NMX_TO_GUEST_TOO_LONG;
 	return NMX_TO_GUEST_DROPS;
@@ -115,12 +139,38 @@ copy_planned(const struct plan *plan)
 	}
 }
 
-/** Net headers in front of what is planned. */
+/** A header that asks for what the mbuf does. */
+static __rte_noinline void
+put_request(const struct burst *burst, NMX_SHARED uint8_t *data, const struct rte_mbuf *mbuf,
+	uint16_t n_buffers, uint32_t header_bytes)
+{
+	struct nmx_split_net_header header;
+
+	/* It was found good when it was judged. */
+	(void)nmx_guestport_make_request(mbuf, burst->ring->may, &header);
+	header.n_buffers = n_buffers;
+	nmx_ring_put_net_request(data, &header, header_bytes);
+}
+
+/** The net header in front of a frame. */
 static inline __rte_always_inline void
-put_headers(const struct plan *plan, const enum ring_kind kind)
+put_header(const struct burst *burst, NMX_SHARED uint8_t *data, const struct rte_mbuf *mbuf,
+	uint16_t n_buffers, const enum ring_kind kind)
+{
+	if (kind == RING_VDPDK)
+		return;
+	if (asks(mbuf, kind))
+		put_request(burst, data, mbuf, n_buffers, get_header_bytes(kind));
+	else
+		nmx_ring_put_net_header(data, n_buffers, get_header_bytes(kind));
+}
+
+/** Those of what is planned. */
+static inline __rte_always_inline void
+put_headers(const struct burst *burst, const struct plan *plan, const enum ring_kind kind)
 {
 	for (uint16_t i = 0; kind != RING_VDPDK && i < plan->n; i++)
-		nmx_ring_put_net_header(plan->to[i], 1, get_header_bytes(kind));
+		put_header(burst, plan->to[i], plan->mbufs[i], 1, kind);
 }
 
 /**
@@ -185,24 +235,27 @@ translate(struct burst *burst, uint64_t address, uint32_t bytes, NMX_SHARED uint
  * What a frame comes to at most: a chain of Linux' without mergeable buffers has 18. Who posts
  * crumbs would have a thread that serves others, too, look at many for nothing.
  */
-#define PIECES_MAX 20
+#define PIECES_MAX 20u
+/** The same of one that the guest is to cut: buffers for a small frame each take it. */
+#define LONG_PIECES_MAX 64u
 
 /** Where a frame goes. Nothing is copied or answered before all of it was found good. */
 struct layout {
 	NMX_SHARED uint8_t *header; /* behind the net header; NULL: none */
 	uint32_t n_buffers, n_pieces;
-	uint32_t answers[VDPDK_RX_SEGMENTS_MAX]; /* bytes in each buffer, with the net header */
+	uint32_t n_buffers_max, n_pieces_max;
+	uint32_t answers[LONG_PIECES_MAX]; /* bytes in each buffer, with the net header */
 	struct {
 		NMX_SHARED uint8_t *to;
 		uint32_t bytes;
-	} pieces[PIECES_MAX];
+	} pieces[LONG_PIECES_MAX];
 };
 
 /** Add a piece of guest memory; false: a fault, or no room for another one (no fault). */
 static bool
 add_piece(struct burst *burst, struct layout *layout, uint64_t address, uint32_t bytes)
 {
-	if (layout->n_pieces == PIECES_MAX ||
+	if (layout->n_pieces == layout->n_pieces_max ||
 		!translate(burst, address, bytes, &layout->pieces[layout->n_pieces].to))
 		return false;
 	layout->pieces[layout->n_pieces++].bytes = bytes;
@@ -314,22 +367,36 @@ meets_crumbs(const struct burst *burst, uint32_t bytes)
 	       burst->crumbs_at == burst->ring->half.window.comp + burst->used;
 }
 
-/** Find room for a frame in posted buffers; DELIVERED if there is. */
+/** Begin; says what a frame may come to. */
+static void
+init_layout(const struct burst *burst, struct layout *layout, bool is_long)
+{
+	const struct nmx_ring_window *window = &burst->ring->half.window;
+
+	layout->header = NULL;
+	layout->n_buffers = layout->n_pieces = 0;
+	layout->n_pieces_max = is_long ? LONG_PIECES_MAX : PIECES_MAX;
+	layout->n_buffers_max = 1;
+	if (burst->ring->scatter)
+		layout->n_buffers_max = VDPDK_RX_SEGMENTS_MAX;
+	/* No more than the guest posts at a time, or the frame would wait for ever. */
+	if (burst->ring->scatter && is_long)
+		layout->n_buffers_max = RTE_MIN(LONG_PIECES_MAX, window->mask / 2 + 1);
+}
+
+/** Find room for a frame in posted buffers; DELIVERED if there is. Context: `layout` is begun. */
 static enum fate
 lay_out(struct burst *burst, struct layout *layout, uint32_t bytes, const enum ring_kind kind)
 {
-	const uint32_t n_max = burst->ring->scatter ? VDPDK_RX_SEGMENTS_MAX : 1;
 	uint32_t left = bytes;
 
 	if (meets_crumbs(burst, bytes))
 		return DROPPED;
-	layout->header = NULL;
-	layout->n_buffers = layout->n_pieces = 0;
 	while (left > 0) {
 		const struct nmx_ring_slot *slot;
 		bool laid;
 
-		if (layout->n_buffers == n_max)
+		if (layout->n_buffers == layout->n_buffers_max)
 			return drop_for_crumbs(burst, bytes);
 		slot = next_slot(burst, layout->n_buffers, true, kind);
 		if (slot == NULL)
@@ -351,17 +418,18 @@ send_scattered(struct burst *burst, const struct rte_mbuf *mbuf, const enum ring
 {
 	struct cursor from = { mbuf, 0 };
 	struct layout layout;
-	enum fate fate = lay_out(burst, &layout, mbuf->pkt_len, kind);
+	enum fate fate;
 
+	init_layout(
+		burst, &layout, asks(mbuf, kind) && (mbuf->ol_flags & RTE_MBUF_F_TX_TCP_SEG) != 0);
+	fate = lay_out(burst, &layout, mbuf->pkt_len, kind);
 	if (fate == DROPPED)
 		burst->drops[NMX_TO_GUEST_TOO_LONG]++;
 	if (fate != DELIVERED)
 		return fate;
 	for (uint32_t i = 0; i < layout.n_pieces; i++)
 		copy_piece(layout.pieces[i].to, &from, layout.pieces[i].bytes);
-	if (kind != RING_VDPDK)
-		nmx_ring_put_net_header(
-			layout.header, (uint16_t)layout.n_buffers, get_header_bytes(kind));
+	put_header(burst, layout.header, mbuf, (uint16_t)layout.n_buffers, kind);
 	for (uint32_t i = 0; i < layout.n_buffers; i++)
 		keep_answer(burst, i, next_slot(burst, i, true, kind), (uint16_t)layout.answers[i],
 			i + 1 < layout.n_buffers ? VDPDK_FLAG_NEXT : 0, true, kind);
@@ -373,10 +441,10 @@ send_scattered(struct burst *burst, const struct rte_mbuf *mbuf, const enum ring
 
 /** In front of a frame that is in a buffer of the guest's; the header's bytes were lent, too. */
 static inline __rte_always_inline void
-put_header(const struct rte_mbuf *mbuf, const enum ring_kind kind)
+put_header_in_place(
+	const struct burst *burst, const struct rte_mbuf *mbuf, const enum ring_kind kind)
 {
-	nmx_ring_put_net_header(
-		(NMX_SHARED uint8_t *)rte_pktmbuf_mtod(mbuf, uint8_t *), 1, get_header_bytes(kind));
+	put_header(burst, (NMX_SHARED uint8_t *)rte_pktmbuf_mtod(mbuf, uint8_t *), mbuf, 1, kind);
 }
 
 /** Answer a frame that is in a buffer of the guest's already, out of turn; false: it isn't. */
@@ -394,8 +462,7 @@ answer_loan(struct burst *burst, struct rte_mbuf *mbuf, const enum ring_kind kin
 	slot.flags = 1 << NMX_PACKED_COUNT_SHIFT;
 	keep_answer(burst, 0, &slot, (uint16_t)(VDPDK_W1_LENGTH(answer) + get_header_bytes(kind)),
 		0, true, kind);
-	if (kind != RING_VDPDK)
-		put_header(mbuf, kind);
+	put_header_in_place(burst, mbuf, kind);
 	nmx_rxmap_finish_loans(burst->map, &mbuf, 1);
 	burst->ring->half.window.lent--;
 	burst->used++;
@@ -414,7 +481,7 @@ plan_frame(struct burst *burst, struct plan *plan, struct rte_mbuf *mbuf, const 
 	const bool lent, const enum ring_kind kind)
 {
 	const uint32_t header_bytes = get_header_bytes(kind);
-	enum nmx_to_guest_drop drop = judge_frame(burst, mbuf);
+	enum nmx_to_guest_drop drop = judge_frame(burst, mbuf, kind);
 	struct nmx_ring_slot *slot;
 
 	if (unlikely(drop != NMX_TO_GUEST_DROPS)) {
@@ -453,12 +520,13 @@ answer_in_place(struct burst *burst, struct rte_mbuf **mbufs, uint32_t n, const 
 
 	if (unlikely(!burst->has_loans))
 		return 0;
-	n = nmx_rxmap_count_in_place(
-		burst->map, mbufs, n, VDPDK_FRAME_BYTES_MIN, burst->bytes_max, answers);
+	/* Those that ask for something are judged first, one by one. */
+	n = nmx_rxmap_count_in_place(burst->map, mbufs, n,
+		kind == RING_VDPDK ? 0 : OFFLOAD_REQUESTS, VDPDK_FRAME_BYTES_MIN, burst->bytes_max,
+		answers);
 	for (uint32_t i = 0; i < n; i++) {
 		burst->bytes += answers[i] & UINT16_MAX;
-		if (kind != RING_VDPDK)
-			put_header(mbufs[i], kind);
+		put_header_in_place(burst, mbufs[i], kind);
 	}
 	answer_lent(burst->ring, answers, n, kind);
 	nmx_rxmap_finish_loans(burst->map, mbufs, n);
@@ -492,7 +560,7 @@ send_frames(struct burst *burst, struct rte_mbuf **mbufs, uint16_t n, struct rte
 		if (lends && consume && fate != MAPPED)
 			rest[(*n_rest)++] = mbufs[i];
 	}
-	put_headers(&plan, kind);
+	put_headers(burst, &plan, kind);
 	copy_planned(&plan);
 	answer_posted(burst->ring, burst->used, kind);
 	burst->used = 0;

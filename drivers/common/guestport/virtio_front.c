@@ -22,10 +22,17 @@
 #include <sys/epoll.h>
 
 #include "lib/base/fd.h"
+#include "lib/ring/split_header.h"
 #include "virtio_front.h"
 
 /* Virtio's feature bits: virtio 1.1/1.2, 5.1.3 and 6. */
+#define FEATURE_CSUM           (UINT64_C(1) << 0)
+#define FEATURE_GUEST_CSUM     (UINT64_C(1) << 1)
 #define FEATURE_MTU            (UINT64_C(1) << 3)
+#define FEATURE_GUEST_TSO4     (UINT64_C(1) << 7)
+#define FEATURE_GUEST_TSO6     (UINT64_C(1) << 8)
+#define FEATURE_HOST_TSO4      (UINT64_C(1) << 11)
+#define FEATURE_HOST_TSO6      (UINT64_C(1) << 12)
 #define FEATURE_MRG_RXBUF      (UINT64_C(1) << 15)
 #define FEATURE_CTRL_VQ        (UINT64_C(1) << 17)
 #define FEATURE_CTRL_RX        (UINT64_C(1) << 18)
@@ -61,10 +68,30 @@ update_link(struct nmx_guestport *port)
 
 /* --- Requests --- */
 
+/** What headers may ask for in a direction: NMX_RING_MAY_*. */
+static uint32_t
+get_may(uint64_t features, uint16_t direction)
+{
+	const bool to_guest = direction == VDPDK_DIRECTION_RX;
+	uint32_t may = 0;
+
+	if (features & (to_guest ? FEATURE_GUEST_CSUM : FEATURE_CSUM))
+		may |= NMX_RING_MAY_CSUM;
+	if (features & (to_guest ? FEATURE_GUEST_TSO4 : FEATURE_HOST_TSO4))
+		may |= NMX_RING_MAY_TSO4;
+	if (features & (to_guest ? FEATURE_GUEST_TSO6 : FEATURE_HOST_TSO6))
+		may |= NMX_RING_MAY_TSO6;
+	return may;
+}
+
 static int
 on_set_features(void *context, uint64_t features)
 {
-	((struct nmx_guestport *)context)->virtio->features = features;
+	struct nmx_guestport *port = context;
+
+	port->virtio->features = features;
+	atomic_store_explicit(
+		&port->to_guest_may, get_may(features, VDPDK_DIRECTION_RX), memory_order_relaxed);
 	return 0;
 }
 
@@ -94,6 +121,7 @@ start_ring(struct nmx_guestport *port, uint16_t index, const struct nmx_vhu_ring
 		/* DPDK's vectorized driver, only without this, doesn't look at answers' numbers. */
 		.ordered = !mergeable,
 		.event_idx = (features & FEATURE_EVENT_IDX) != 0,
+		.may = get_may(features, get_direction(index)),
 		.enabled = ring->enabled,
 	};
 	int ret;
@@ -265,7 +293,6 @@ create(struct nmx_guestport *port, const struct nmx_guestport_config *config)
 {
 	struct virtio_front *virtio = calloc(1, sizeof(*virtio));
 
-	(void)config;
 	if (virtio == NULL)
 		return -ENOMEM;
 	virtio->offer = (struct nmx_vhu_offer){
@@ -279,6 +306,11 @@ create(struct nmx_guestport *port, const struct nmx_guestport_config *config)
 		.ring_size_max = NMX_VHU_RING_SIZE_MAX,
 		.mtu_max = NMX_MTU_MAX,
 	};
+	if (config->offloads & NMX_OFFLOAD_CSUM)
+		virtio->offer.features |= FEATURE_CSUM | FEATURE_GUEST_CSUM;
+	if (config->offloads & NMX_OFFLOAD_TSO)
+		virtio->offer.features |= FEATURE_HOST_TSO4 | FEATURE_HOST_TSO6 |
+					  FEATURE_GUEST_TSO4 | FEATURE_GUEST_TSO6;
 	nmx_guestport_init_table(&virtio->memory);
 	for (uint16_t i = 0; i < port->n_queue_pairs; i++) {
 		port->to_guest[i].bell.vector = (uint16_t)(2 * i);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include <rte_errno.h>
 #include <rte_malloc.h>
 
 #include "lib/dpdk/interrupts.h"
@@ -34,6 +35,21 @@ static uint16_t
 transmit(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 {
 	return nmx_guestport_send(queue, mbufs, n);
+}
+
+/** Of ports that offer offloads. */
+static uint16_t
+prepare(void *queue, struct rte_mbuf **mbufs, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		int ret = nmx_guestport_prepare(queue, mbufs[i]);
+
+		if (ret != 0) {
+			rte_errno = -ret;
+			return i;
+		}
+	}
+	return n;
 }
 
 /* --- Link --- */
@@ -75,8 +91,58 @@ on_link_change(void *context, bool linked)
 static int
 configure(struct rte_eth_dev *dev)
 {
-	nmx_guestport_set_mtu(get_port(dev)->guest, dev->data->mtu);
+	const struct nmx_guestshell *port = get_port(dev);
+	const uint64_t large = RTE_ETH_RX_OFFLOAD_TCP_LRO | RTE_ETH_RX_OFFLOAD_SCATTER;
+
+	nmx_guestport_set_mtu(port->guest, dev->data->mtu);
+	if ((port->offloads & NMX_OFFLOAD_TSO) &&
+		(dev->data->dev_conf.rxmode.offloads & large) != large)
+		SHELL_LOG(port->driver, WARNING,
+			"guests may leave it to %s to cut large frames, and the program takes "
+			"none: they are dropped (from_guest_drop_too_long); switch its Rx offloads "
+			"TCP_LRO and SCATTER on, or leave tso=1 out",
+			dev->data->name);
 	return 0;
+}
+
+/** Rx offloads of ethdev's for what a port offers; of the other direction. */
+static uint64_t
+get_rx_offloads(uint32_t offloads)
+{
+	uint64_t capabilities = RTE_ETH_RX_OFFLOAD_SCATTER;
+
+	if (offloads & NMX_OFFLOAD_CSUM)
+		capabilities |= RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+	if (offloads & NMX_OFFLOAD_TSO)
+		capabilities |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
+	return capabilities;
+}
+
+static uint64_t
+get_tx_offloads(uint32_t offloads)
+{
+	uint64_t capabilities = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+
+	if (offloads & NMX_OFFLOAD_CSUM)
+		capabilities |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |
+				RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+	if (offloads & NMX_OFFLOAD_TSO)
+		capabilities |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
+	return capabilities;
+}
+
+/** What a program does to frames from the guest itself, by a queue's Rx offloads. */
+static uint32_t
+get_taken(uint64_t rx_offloads)
+{
+	const uint64_t csum = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+	uint32_t taken = 0;
+
+	if ((rx_offloads & csum) == csum)
+		taken |= NMX_OFFLOAD_CSUM;
+	if (rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO)
+		taken |= NMX_OFFLOAD_TSO;
+	return taken;
 }
 
 static int
@@ -131,8 +197,12 @@ get_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 	info->max_rx_pktlen = NMX_FRAME_BYTES_MAX;
 	info->min_mtu = NMX_MTU_MIN;
 	info->max_mtu = NMX_MTU_MAX;
-	info->rx_offload_capa = info->rx_queue_offload_capa = RTE_ETH_RX_OFFLOAD_SCATTER;
-	info->tx_offload_capa = info->tx_queue_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	info->rx_offload_capa = info->rx_queue_offload_capa = get_rx_offloads(
+		get_port(dev)->offloads);
+	info->tx_offload_capa = info->tx_queue_offload_capa = get_tx_offloads(
+		get_port(dev)->offloads);
+	if (get_port(dev)->offloads & NMX_OFFLOAD_TSO)
+		info->max_lro_pkt_size = NMX_LARGE_BYTES_MAX;
 	info->rx_desc_lim.nb_max = info->tx_desc_lim.nb_max = DESCRIPTORS_MAX;
 	info->default_rxportconf.burst_size = info->default_txportconf.burst_size = 32;
 	info->default_rxportconf.ring_size = info->default_txportconf.ring_size = 1024;
@@ -180,6 +250,7 @@ set_up_rx_queue(struct rte_eth_dev *dev, uint16_t index, uint16_t n_descriptors,
 		queue, pool, dev->data->port_id, (offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0);
 	nmx_guestport_set_attaching(
 		queue, get_port(dev)->attaches && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0);
+	nmx_guestport_set_offloads(queue, get_taken(offloads));
 	dev->data->rx_queues[index] = queue;
 	return 0;
 }
@@ -316,6 +387,7 @@ nmx_guestshell_init_port(struct rte_eth_dev *dev, const struct nmx_guestshell_dr
 
 	port->driver = driver;
 	port->attaches = attaches;
+	port->offloads = config->offloads;
 	ret = allocate(dev, config->n_queue_pairs);
 	if (ret == 0)
 		ret = open_guestport(dev, config);
@@ -330,6 +402,8 @@ nmx_guestshell_init_port(struct rte_eth_dev *dev, const struct nmx_guestshell_dr
 	dev->dev_ops = &operations;
 	dev->rx_pkt_burst = receive;
 	dev->tx_pkt_burst = transmit;
+	if (port->offloads != 0)
+		dev->tx_pkt_prepare = prepare;
 	dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
 	dev->data->promiscuous = 1;
 	dev->data->all_multicast = 1;

@@ -43,6 +43,7 @@ struct nmx_guestshell {
 	const struct nmx_guestshell_driver *driver; /* in the primary */
 	struct nmx_guestport *guest;
 	uint16_t n_queue_pairs;
+	uint32_t offloads;        /* offered to the guest: NMX_OFFLOAD_* */
 	bool attaches;            /* frames from the guest: see nmx_guestport_set_attaching() */
 	rte_spinlock_t link_lock; /* what the link is and what ethdev is told are one step */
 	/* Ethdev's statistics count from here. */

@@ -132,6 +132,7 @@ static const struct counter to_names[] = {
 	TO_GUEST("drop_no_queue", drops[NMX_TO_GUEST_NO_QUEUE]),
 	TO_GUEST("drop_too_long", drops[NMX_TO_GUEST_TOO_LONG]),
 	TO_GUEST("drop_malformed", drops[NMX_TO_GUEST_MALFORMED]),
+	TO_GUEST("drop_offload", drops[NMX_TO_GUEST_OFFLOAD]),
 	TO_GUEST("signals", signals),
 };
 
@@ -139,6 +140,7 @@ static const struct counter from_names[] = {
 	FROM_GUEST("frames", frames),
 	FROM_GUEST("bytes", bytes),
 	FROM_GUEST("drop_too_long", drops[NMX_FROM_GUEST_TOO_LONG]),
+	FROM_GUEST("drop_offload", drops[NMX_FROM_GUEST_OFFLOAD]),
 	FROM_GUEST("no_mbuf", no_mbuf),
 	FROM_GUEST("attached", attached),
 };

@@ -187,12 +187,13 @@ nmx_rxmap_is_away(struct rte_mbuf *shell)
  * were lent: those in front of the first that has another loan than is its turn, or none, that
  * isn't as the NIC left it, or that somebody else refers to. Context: `busy` held.
  *
+ * @param flags                 of an mbuf that isn't, either; constant
  * @param bytes_min, bytes_max  of a frame; a driver may have claimed more than there is room for
  * @param ret_answers           n words: the low half of each descriptor's answer, length and id
  */
 static inline uint32_t
 nmx_rxmap_count_in_place(const struct nmx_rxmap *map, struct rte_mbuf *const *mbufs, uint32_t n,
-	uint32_t bytes_min, uint32_t bytes_max, uint32_t *ret_answers)
+	const uint64_t flags, uint32_t bytes_min, uint32_t bytes_max, uint32_t *ret_answers)
 {
 	const uint64_t rearm = map->rearm;
 	uint32_t i;
@@ -208,6 +209,7 @@ nmx_rxmap_count_in_place(const struct nmx_rxmap *map, struct rte_mbuf *const *mb
 
 		memcpy(&found, &mbuf->rearm_data, sizeof(found));
 		if (unlikely(loan->shell != mbuf || (found & RTE_LEN2MASK(48, uint64_t)) != rearm ||
+			     (flags != 0 && (mbuf->ol_flags & flags) != 0) ||
 			     mbuf->pkt_len != mbuf->data_len ||
 			     mbuf->pkt_len - bytes_min > bytes_max - bytes_min))
 			break;
@@ -229,7 +231,7 @@ nmx_rxmap_is_in_place(struct nmx_rxmap *map, struct rte_mbuf *mbuf, uint32_t byt
 {
 	return mbuf->pool == map->pool && nmx_rxmap_is_away(mbuf) &&
 	       nmx_rxmap_find_loan(map, mbuf) &&
-	       nmx_rxmap_count_in_place(map, &mbuf, 1, bytes_min, bytes_max, ret_answer) == 1;
+	       nmx_rxmap_count_in_place(map, &mbuf, 1, 0, bytes_min, bytes_max, ret_answer) == 1;
 }
 
 /** The frames of the n oldest loans are answered: their shells are free. Context: `busy` held. */

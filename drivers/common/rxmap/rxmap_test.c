@@ -258,7 +258,7 @@ count_in_place(uint32_t n, uint32_t *answers)
 	uint32_t found;
 
 	nmx_rxmap_lock(map);
-	found = nmx_rxmap_count_in_place(map, mbufs, n, 14, 9000, answers);
+	found = nmx_rxmap_count_in_place(map, mbufs, n, 0, 14, 9000, answers);
 	nmx_rxmap_unlock(map);
 	return found;
 }

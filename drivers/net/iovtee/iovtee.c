@@ -10,6 +10,8 @@
 
 #define ARG_IFACE  "iface"
 #define ARG_CLIENT "client"
+#define ARG_CSUM   "csum"
+#define ARG_TSO    "tso"
 
 RTE_LOG_REGISTER(iovtee_logtype, pmd.net.iovtee, NOTICE);
 
@@ -17,12 +19,23 @@ static int
 parse(const struct nmx_guestshell_driver *driver, struct rte_kvargs *list,
 	struct nmx_guestport_config *config)
 {
+	bool csum = false, tso = false;
+
 	config->kind = NMX_GUEST_VIRTIO;
-	return nmx_guestshell_parse_flag(driver, list, ARG_CLIENT, &config->connects);
+	if (nmx_guestshell_parse_flag(driver, list, ARG_CLIENT, &config->connects) != 0 ||
+		nmx_guestshell_parse_flag(driver, list, ARG_CSUM, &csum) != 0 ||
+		nmx_guestshell_parse_flag(driver, list, ARG_TSO, &tso) != 0)
+		return -EINVAL;
+	/* What is cut gets new checksums. */
+	if (csum || tso)
+		config->offloads |= NMX_OFFLOAD_CSUM;
+	if (tso)
+		config->offloads |= NMX_OFFLOAD_TSO;
+	return 0;
 }
 
 static const char *const keys[] = { ARG_IFACE, ARG_CLIENT, NMX_GUESTSHELL_ARG_QUEUES,
-	NMX_GUESTSHELL_ARG_MEM_MAX, NMX_GUESTSHELL_ARG_TX_ZC, NULL };
+	NMX_GUESTSHELL_ARG_MEM_MAX, NMX_GUESTSHELL_ARG_TX_ZC, ARG_CSUM, ARG_TSO, NULL };
 
 static const struct nmx_guestshell_driver iovtee = {
 	.name = "net_iovtee",
@@ -44,7 +57,7 @@ static struct rte_vdev_driver driver = {
 };
 
 RTE_PMD_REGISTER_VDEV(net_iovtee, driver);
-RTE_PMD_REGISTER_PARAM_STRING(net_iovtee,
-	ARG_IFACE "=<socket> " ARG_CLIENT "=<0|1> " NMX_GUESTSHELL_ARG_QUEUES
-		  "=<1-64> " NMX_GUESTSHELL_ARG_MEM_MAX
-		  "=<bytes, K, M or G> " NMX_GUESTSHELL_ARG_TX_ZC "=<0|1>");
+RTE_PMD_REGISTER_PARAM_STRING(net_iovtee, ARG_IFACE
+	"=<socket> " ARG_CLIENT "=<0|1> " NMX_GUESTSHELL_ARG_QUEUES
+	"=<1-64> " NMX_GUESTSHELL_ARG_MEM_MAX "=<bytes, K, M or G> " NMX_GUESTSHELL_ARG_TX_ZC
+	"=<0|1> " ARG_CSUM "=<0|1> " ARG_TSO "=<0|1>");
