@@ -15,7 +15,7 @@ import telemetry
 import vhost
 from lengths import get_length
 from rig import KINDS
-from testpmd import wait_until
+from testpmd import Failure, wait_until
 
 FRAMES = get_length("NMX_FRAMES")
 TIMEOUT_S = 60 + FRAMES // 20000
@@ -25,9 +25,9 @@ ANSWER_S = 1.0
 SWITCHES = get_length("NMX_SWITCHES")
 
 
-def start_mapped_host(rig, lower, before=(), tiny=None, keys="", args=()):
+def start_mapped_host(rig, lower, before=(), tiny=None, keys="", args=(), devargs=""):
     """Port 0 is the guest's; the last one is what the program takes for the NIC."""
-    port = rig.host_vdev()
+    port = rig.host_vdev(devargs=devargs)
     return rig.testpmd(
         "host", [port, *before, lower,
                  f"net_softflow0,lower={lower.split(',')[0]},map=0:{port.split(',')[0]}{keys}"],
@@ -227,6 +227,31 @@ def test_guest_that_takes_answers_in_order_only_gets_copies(rig):
     rig.check_stream(timeout=TIMEOUT_S)
     assert host.xstats(0)["to_guest_mapped"] == 0
     assert ask_map(host)["own_order"] - before > 1000
+
+
+def test_guest_whose_port_is_to_copy_gets_copies(rig, kind):
+    host = start_mapped_host(rig, rig.tnic(ring=256, **STREAM), devargs=",mode=copy", tiny=True)
+    rig.guest(args=["--auto-start"])
+    before = ask_map(host)["own_unwanted"]
+    host.command("start")
+    rig.check_stream(timeout=TIMEOUT_S)
+    assert host.xstats(0)["to_guest_mapped"] == 0
+    assert ask_map(host)["own_unwanted"] - before > 1000
+
+
+def test_guest_that_must_be_mapped_and_cant_isnt_served(rig):
+    """Those that can be are."""
+    rig.kind = "split"
+    host = start_mapped_host(rig, rig.tnic(ring=256, **STREAM), devargs=",mode=map")
+    form = vhost.Form(queue_size=1024, mrg_rxbuf=0)
+    with pytest.raises(Failure, match="testpmd ended"):
+        vhost.start_guest(rig, form)
+    host.expect("the guest isn't served: with mode=map", 10)
+    assert not host.link_is_up(0)
+    rig.guest(args=["--auto-start"])
+    host.command("start")
+    rig.check_stream(timeout=TIMEOUT_S)
+    assert count_mapped_share(host) > 0.99
 
 
 def test_port_that_must_map_and_cant_doesnt_start(rig):

@@ -96,6 +96,7 @@ allocate_port(const struct nmx_guestport_config *config)
 	port->n_queue_pairs = config->n_queue_pairs;
 	port->mem_bytes_max = config->mem_bytes_max;
 	port->signals_max = config->signals_max;
+	port->lending = config->lending;
 	port->front = config->kind == NMX_GUEST_VIRTIO ? &nmx_guestport_virtio
 						       : &nmx_guestport_vdpdk;
 	nmx_base_init_rate(&port->log_lines, LOG_INTERVAL_NS, LOG_BURST);

@@ -49,6 +49,13 @@ enum nmx_guest_kind {
 	NMX_GUEST_VIRTIO, /* a virtio network device, over vhost-user */
 };
 
+/** Whether a guest's posted buffers are lent to uplinks: nmx_guestport_lend_to(). */
+enum nmx_guest_mode {
+	NMX_GUEST_AUTO, /* where that can be */
+	NMX_GUEST_MAP,  /* guests that can't have it aren't served */
+	NMX_GUEST_COPY, /* never */
+};
+
 struct nmx_guestport_config {
 	enum nmx_guest_kind kind;
 	bool connects;          /* to the guest's socket, again and again; else it listens */
@@ -58,14 +65,15 @@ struct nmx_guestport_config {
 	uint8_t mac[6];         /* the guest's, until it sets another; vDPDK's */
 	/** The only addresses that it may set; none: any. Kept as a copy. */
 	const struct rte_ether_addr *macs;
-	uint16_t n_macs;        /* at most NMX_MACS_MAX */
-	uint64_t mem_bytes_max; /* that a guest may map */
-	uint32_t signals_max;   /* a second, to the guest; 0: any number */
-	uint32_t offloads;      /* NMX_OFFLOAD_*, offered to the guest; virtio's */
-	bool without_vectors;   /* the guest polls; for a virtual machine only; vDPDK's */
-	mode_t mode;            /* of the socket's file */
-	uid_t user;             /* its owner; -1: this process' */
-	gid_t group;            /* -1: this process' */
+	uint16_t n_macs;             /* at most NMX_MACS_MAX */
+	uint64_t mem_bytes_max;      /* that a guest may map */
+	uint32_t signals_max;        /* a second, to the guest; 0: any number */
+	enum nmx_guest_mode lending; /* of its posted buffers */
+	uint32_t offloads;           /* NMX_OFFLOAD_*, offered to the guest; virtio's */
+	bool without_vectors;        /* the guest polls; for a virtual machine only; vDPDK's */
+	mode_t mode;                 /* of the socket's file */
+	uid_t user;                  /* its owner; -1: this process' */
+	gid_t group;                 /* -1: this process' */
 	/** The guest's driver runs now, or doesn't any more. The control thread, its lock not held:
 	 * may call into the port.
 	 */

@@ -235,7 +235,8 @@ lend(void *context, uint32_t room, uint8_t **ret_starts, struct nmx_rxmap_loan *
 		queue->lender = ring;
 		nmx_guestport_show_loans(ring);
 	} else {
-		*ret_why = NMX_RXMAP_NO_GUEST;
+		*ret_why = queue->port->lending == NMX_GUEST_COPY ? NMX_RXMAP_UNWANTED
+								  : NMX_RXMAP_NO_GUEST;
 	}
 	nmx_base_leave_bracket(&queue->lend_bracket);
 	return n_lent;
@@ -478,7 +479,7 @@ begin_relation(struct nmx_to_guest *queue, struct nmx_rxmap *map)
 	if (ret != 0)
 		return ret;
 	ret = set_lender(map, &lender, queue);
-	atomic_store(&queue->lends, ret == 0);
+	atomic_store(&queue->lends, ret == 0 && queue->port->lending != NMX_GUEST_COPY);
 	return ret;
 }
 

@@ -151,6 +151,7 @@ struct nmx_guestport {
 	struct nmx_bin *bin;      /* of what clients gave and may be slow to close */
 	uint64_t mem_bytes_max;
 	uint32_t signals_max;
+	enum nmx_guest_mode lending;
 	struct rte_ether_addr macs[NMX_MACS_MAX]; /* that the guest may set; none: any */
 	uint16_t n_macs;
 	bool misses_loans;    /* something waits for what queues have lent */

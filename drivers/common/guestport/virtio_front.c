@@ -130,6 +130,16 @@ start_ring(struct nmx_guestport *port, uint16_t index, const struct nmx_vhu_ring
 		plan.ordered = false;
 		plan.parts[1].size = plan.parts[2].size = sizeof(struct nmx_packed_event);
 	}
+	if (port->lending == NMX_GUEST_MAP && plan.ordered &&
+		get_direction(index) == VDPDK_DIRECTION_RX) {
+		if (nmx_guestport_may_log(port))
+			PORT_LOG(port, ERR,
+				"the guest isn't served: with mode=map its buffers are to be lent, "
+				"and "
+				"it takes answers in order only; give it mrg_rxbuf=on or packed "
+				"rings, or leave mode=map out");
+		return -EPERM;
+	}
 	ret = nmx_guestport_start_ring(port, get_direction(index), index / 2, &plan);
 	update_link(port);
 	return ret;

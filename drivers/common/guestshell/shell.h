@@ -58,6 +58,7 @@ struct nmx_guestshell {
 #define NMX_GUESTSHELL_ARG_QUEUES  "queues"
 #define NMX_GUESTSHELL_ARG_MEM_MAX "mem_max"
 #define NMX_GUESTSHELL_ARG_TX_ZC   "tx_zc"
+#define NMX_GUESTSHELL_ARG_MODE    "mode"
 
 /**
  * Read a flag, if it is there.

@@ -59,6 +59,26 @@ parse_mem_max(const char *key, const char *value, void *args)
 }
 
 static int
+parse_mode(const char *key, const char *value, void *args)
+{
+	static const char *const names[] = {
+		[NMX_GUEST_AUTO] = "auto",
+		[NMX_GUEST_MAP] = "map",
+		[NMX_GUEST_COPY] = "copy",
+	};
+	struct target *target = args;
+
+	for (unsigned int i = 0; value != NULL && i < RTE_DIM(names); i++)
+		if (strcmp(value, names[i]) == 0) {
+			target->config->lending = (enum nmx_guest_mode)i;
+			return 0;
+		}
+	SHELL_LOG(target->driver, ERR, "%s=%s isn't known; give auto, map or copy", key,
+		value == NULL ? "" : value);
+	return -EINVAL;
+}
+
+static int
 parse_flag(const char *key, const char *value, void *args)
 {
 	struct flag *target = args;
@@ -102,7 +122,8 @@ parse_list(const struct nmx_guestshell_driver *driver, struct rte_kvargs *list,
 
 	if (rte_kvargs_process(list, driver->path_key, nmx_dpdk_keep_text, ret_path) != 0 ||
 		rte_kvargs_process(list, NMX_GUESTSHELL_ARG_QUEUES, parse_queues, &target) != 0 ||
-		rte_kvargs_process(list, NMX_GUESTSHELL_ARG_MEM_MAX, parse_mem_max, &target) != 0)
+		rte_kvargs_process(list, NMX_GUESTSHELL_ARG_MEM_MAX, parse_mem_max, &target) != 0 ||
+		rte_kvargs_process(list, NMX_GUESTSHELL_ARG_MODE, parse_mode, &target) != 0)
 		return -EINVAL;
 	if (driver->parse(driver, list, config) != 0 ||
 		nmx_guestshell_parse_flag(driver, list, NMX_GUESTSHELL_ARG_TX_ZC, ret_attaches) !=

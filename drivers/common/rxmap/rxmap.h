@@ -74,7 +74,7 @@ enum nmx_rxmap_tx_verdict {
 
 /** Why an mbuf got its own room, and its frame will be copied. */
 enum nmx_rxmap_reason {
-	NMX_RXMAP_UNWANTED, /* nmx_rxmap_set_lending() */
+	NMX_RXMAP_UNWANTED, /* nmx_rxmap_set_lending(), or the guest's port is to copy */
 	NMX_RXMAP_UNFIT,    /* by the uplink's trial */
 	NMX_RXMAP_NO_GUEST, /* none lends: it hasn't started its queue, or memory is being taken */
 	NMX_RXMAP_NOT_POSTED,  /* the guest has posted nothing more */

@@ -35,7 +35,8 @@ parse(const struct nmx_guestshell_driver *driver, struct rte_kvargs *list,
 }
 
 static const char *const keys[] = { ARG_IFACE, ARG_CLIENT, NMX_GUESTSHELL_ARG_QUEUES,
-	NMX_GUESTSHELL_ARG_MEM_MAX, NMX_GUESTSHELL_ARG_TX_ZC, ARG_CSUM, ARG_TSO, NULL };
+	NMX_GUESTSHELL_ARG_MEM_MAX, NMX_GUESTSHELL_ARG_TX_ZC, NMX_GUESTSHELL_ARG_MODE, ARG_CSUM,
+	ARG_TSO, NULL };
 
 static const struct nmx_guestshell_driver iovtee = {
 	.name = "net_iovtee",
@@ -60,4 +61,4 @@ RTE_PMD_REGISTER_VDEV(net_iovtee, driver);
 RTE_PMD_REGISTER_PARAM_STRING(net_iovtee, ARG_IFACE
 	"=<socket> " ARG_CLIENT "=<0|1> " NMX_GUESTSHELL_ARG_QUEUES
 	"=<1-64> " NMX_GUESTSHELL_ARG_MEM_MAX "=<bytes, K, M or G> " NMX_GUESTSHELL_ARG_TX_ZC
-	"=<0|1> " ARG_CSUM "=<0|1> " ARG_TSO "=<0|1>");
+	"=<0|1> " NMX_GUESTSHELL_ARG_MODE "=<auto|map|copy> " ARG_CSUM "=<0|1> " ARG_TSO "=<0|1>");

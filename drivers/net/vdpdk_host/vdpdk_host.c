@@ -49,7 +49,8 @@ parse(const struct nmx_guestshell_driver *driver, struct rte_kvargs *list,
 }
 
 static const char *const keys[] = { ARG_PATH, NMX_GUESTSHELL_ARG_QUEUES, ARG_MAC,
-	NMX_GUESTSHELL_ARG_MEM_MAX, ARG_INTERRUPTS, NMX_GUESTSHELL_ARG_TX_ZC, NULL };
+	NMX_GUESTSHELL_ARG_MEM_MAX, ARG_INTERRUPTS, NMX_GUESTSHELL_ARG_TX_ZC,
+	NMX_GUESTSHELL_ARG_MODE, NULL };
 
 static const struct nmx_guestshell_driver host = {
 	.name = "net_vdpdk_host",
@@ -71,7 +72,7 @@ static struct rte_vdev_driver driver = {
 };
 
 RTE_PMD_REGISTER_VDEV(net_vdpdk_host, driver);
-RTE_PMD_REGISTER_PARAM_STRING(net_vdpdk_host,
-	ARG_PATH "=<socket> " NMX_GUESTSHELL_ARG_QUEUES "=<1-64> " ARG_MAC
-		 "=<guest's MAC> " NMX_GUESTSHELL_ARG_MEM_MAX "=<bytes, K, M or G> " ARG_INTERRUPTS
-		 "=<0|1> " NMX_GUESTSHELL_ARG_TX_ZC "=<0|1>");
+RTE_PMD_REGISTER_PARAM_STRING(net_vdpdk_host, ARG_PATH
+	"=<socket> " NMX_GUESTSHELL_ARG_QUEUES "=<1-64> " ARG_MAC
+	"=<guest's MAC> " NMX_GUESTSHELL_ARG_MEM_MAX "=<bytes, K, M or G> " ARG_INTERRUPTS
+	"=<0|1> " NMX_GUESTSHELL_ARG_TX_ZC "=<0|1> " NMX_GUESTSHELL_ARG_MODE "=<auto|map|copy>");
