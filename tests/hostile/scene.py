@@ -287,7 +287,7 @@ class Scene:
 class VirtioScene(Scene):
     """The same, where what is attacked is a vhost-user port."""
 
-    PORT = "net_iovtee0,iface={path}"
+    PORT = "net_iovtee0,iface={path},tso=1"
 
     def make_client(self, **keys):
         return vh.Client(self.path, **keys)

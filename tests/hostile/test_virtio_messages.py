@@ -254,9 +254,10 @@ def test_file_of_a_wrong_kind_over_vhost_user(scene, kind):
         drop(scene, client)
 
 
-def test_table_again_and_again_under_load(scene):
+@pytest.mark.parametrize("packed", [False, True], ids=["split", "packed"])
+def test_table_again_and_again_under_load(scene, packed):
     """Other memory at each other message: rings stop, go on, and are where they were."""
-    client = scene.driver().make_busy()
+    client = scene.driver(packed=packed).make_busy()
     more = ONE + ((vd.BASE + (1 << 30), 4096, vd.USER + (1 << 30), 0),)
     other = ((vd.BASE, vd.BYTES, vd.USER, 0),)
     copy = d.make_file(vd.BYTES)
@@ -341,10 +342,11 @@ def test_gigabyte_that_is_let_go_of(scene):
     assert client.is_alive()
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["split", "packed"])
 @pytest.mark.parametrize("what", ["memory", "stop"])
-def test_request_while_a_burst_stands_still(scene, what):
+def test_request_while_a_burst_stands_still(scene, what, packed):
     """It is answered within a second, by force; and what the burst does then harms nobody."""
-    client = scene.driver().make_busy()
+    client = scene.driver(packed=packed).make_busy()
     client.receive_frames(100)
     with scene.hold_bursts():
         begin = time.monotonic()
@@ -374,4 +376,67 @@ def test_second_front_end_is_turned_away(scene):
         other.tell(vh.GET_FEATURES)
         assert other.is_closed(2)
     client.receive_frames(100)
+    assert client.is_alive()
+
+
+# What a running ring is told all the same.
+CHANGES = {
+    "size": (vh.SET_NUM, vh.pack_state(1, 128)),
+    "addresses": (vh.SET_ADDR, vh.pack_addresses(1, vd.USER, vd.USER + 0x1000, vd.USER + 0x2000)),
+    "base": (vh.SET_BASE, vh.pack_state(1, 7)),
+    "features": (vh.SET_FEATURES, vh.pack_number(vh.VERSION_1 | vh.PROTOCOL)),
+    "other-kind-of-ring": (vh.SET_FEATURES, vh.pack_number(vd.FEATURES | vh.PACKED | vh.PROTOCOL)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_running_ring_is_told_something_else(scene, name):
+    """Refused, or for its next start: the run goes on as it began."""
+    client = scene.driver().make_busy()
+    client.receive_frames(100)
+    for _ in range(20):
+        client.ask_whether(*CHANGES[name])
+    if client.is_alive():
+        client.receive_frames(100)
+        client.send_frames(10)
+
+
+def test_rings_before_there_is_memory(scene):
+    """All but the table: they start when that comes."""
+    client = scene.driver()
+    client.set_ring(1)
+    for request in (vh.SET_CALL, vh.SET_KICK):
+        client.tell_file(request, 1)
+    client.ask_whether(vh.SET_ENABLE, vh.pack_state(1, 1))
+    assert client.is_alive()
+    assert scene.count("from_guest_frames") == 0
+    client.make_shared()
+    client.start_ring(1)
+    client.send_frames(5)
+
+
+def test_eventfds_that_are_full(scene):
+    """A write to them would wait for ever: whoever signals must not."""
+    client = scene.driver(features=vd.FEATURES).make_busy()
+    for index in range(4):
+        for request in (vh.SET_CALL, vh.SET_ERR):
+            fd = os.eventfd(0)
+            os.eventfd_write(fd, END - 2)
+            client.ask_whether(request, vh.pack_number(index), [fd])
+            os.close(fd)
+    client.receive_frames(1000)
+    client.send_frames(100)
+    assert client.is_alive()
+
+
+def test_flood_of_messages_that_want_an_answer(scene):
+    """Each gets its own, in order, while the rings run; none is read for a while."""
+    client = scene.driver().make_busy()
+    n = 100
+    for i in range(n):
+        client.send(vh.message(vh.SET_MTU, vh.pack_number(1500 if i % 2 else 0),
+                               vh.VERSION | vh.NEED_REPLY))
+    time.sleep(0.05)
+    answers = [client.receive()[1] for _ in range(n)]
+    assert [answer == 0 for answer in answers] == [i % 2 == 1 for i in range(n)]
     assert client.is_alive()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A virtio guest's rings, split and packed: where they are, what stands in them."""
 
+import os
 import random
 import struct
 import time
@@ -9,6 +10,7 @@ import pytest
 
 import vhost_user as vh
 import virtio_driver as vd
+from driver import make_file
 from testpmd import wait_until
 
 END = 1 << 64
@@ -361,3 +363,147 @@ def test_base_of_a_ring(scene, packed, base):
         client.rings[1].hand_over([(DATA, FRAME, 0)])
         time.sleep(0.02)
         client.stop_ring(1)
+
+
+# Places of one part alone: the others are where they should be.
+PARTS = {
+    "descriptors-behind": (vd.BYTES, vd.AVAIL_AT, vd.USED_AT),
+    "available-behind": (0, vd.BYTES, vd.USED_AT),
+    "used-behind": (0, vd.AVAIL_AT, vd.BYTES),
+    "used-over-the-end": (0, vd.AVAIL_AT, vd.BYTES - vd.RING_ROOM - 4),
+    "descriptors-a-byte-off": (1, vd.AVAIL_AT, vd.USED_AT),
+    "available-a-byte-off": (0, vd.AVAIL_AT + 1, vd.USED_AT),
+    "used-two-bytes-off": (0, vd.AVAIL_AT, vd.USED_AT + 2),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_place_of_a_part_of_a_ring(scene, packed, name):
+    """It doesn't start, or reads what isn't a ring: nothing comes of it."""
+    client = scene.driver(packed=packed).make_shared()
+    client.set_ring(1)
+    start = vd.USER + client.rings[1].start
+    client.ask_whether(vh.SET_ADDR, vh.pack_addresses(1, *(start + at for at in PARTS[name])))
+    client.tell_file(vh.SET_CALL, 1)
+    client.tell_file(vh.SET_KICK, 1)
+    client.ask_whether(vh.SET_ENABLE, vh.pack_state(1, 1))
+    client.rings[1].hand_over([(DATA, FRAME, 0)])
+    time.sleep(0.02)
+    # A packed ring has four bytes there, of its events.
+    if not (packed and name in ("used-two-bytes-off", "used-over-the-end")):
+        assert scene.count("from_guest_frames") == 0
+    assert client.is_alive()
+
+
+@pytest.mark.parametrize("slots", [1, 2, 32768])
+def test_ring_of_an_unusual_size(scene, packed, slots):
+    """The smallest go round for each buffer or two; the largest fills nearly all that there is."""
+    client = scene.driver(packed=packed)
+    ring = client.rings[1]
+    if slots > vd.SLOTS:
+        ring.start, ring.avail_at, ring.used_at = 0, 0x80000, 0xA0000
+    ring.slots = slots
+    client.make_shared()
+    client.start_ring(1)
+    at = DATA if slots <= vd.SLOTS else vd.BASE + vd.BYTES - FRAME
+    for i in range(20):
+        ring.hand_over([(at, FRAME, 0)])
+        wait_until(ring.count_used, f"answer {i}")
+    client.stop_ring(1)
+
+
+def test_event_words_of_noise(scene, packed):
+    """Where the guest says when it wants to be signalled stands anything: it is, or it isn't."""
+    source = random.Random(4)
+    client = scene.driver(packed=packed, features=vd.FEATURES | vh.EVENT_IDX).make_busy()
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        for ring in client.rings:
+            if packed:
+                ring.write(vd.AVAIL_AT, source.randbytes(4))
+                ring.write(vd.USED_AT, source.randbytes(4))
+            else:
+                ring.write(vd.AVAIL_AT, source.randbytes(2))  # flags
+                ring.write(vd.AVAIL_AT + 4 + 2 * vd.SLOTS, source.randbytes(2))
+                ring.write(vd.USED_AT, source.randbytes(2))
+                ring.write(vd.USED_AT + 4 + 8 * vd.SLOTS, source.randbytes(2))
+        client.receive_frames(10)
+    client.send_frames(10)
+    assert client.is_alive()
+
+
+# Without MRG_RXBUF and VERSION_1 the header has two bytes less.
+LEGACY = {
+    "good": ([(DATA, 10 + 60, 0)], None),
+    "header-apart": ([(DATA, 10, 0), (DATA, 60, 0)], None),
+    "header-only": ([(DATA, 10, 0)], LENGTH),
+    "shorter-than-a-header": ([(DATA, 9, 0)], LENGTH),
+    "shorter-than-a-frame": ([(DATA, 10 + 13, 0)], LENGTH),
+    "header-before": ([(vd.BASE - 6, 70, 0)], ADDRESS),
+}
+
+
+@pytest.mark.parametrize("name", LEGACY)
+def test_legacy_buffer_from_the_guest(scene, name):
+    buffer, reason = LEGACY[name]
+    client = start(scene, False, 1, features=vh.INDIRECT)
+    client.rings[1].hand_over(buffer)
+    check_answer(scene, client, client.rings[1], reason)
+
+
+@pytest.mark.parametrize("features", [0, vh.VERSION_1], ids=["legacy", "modern"])
+def test_buffers_of_one_frame_each(scene, features):
+    """Not mergeable: what doesn't fit into one is dropped, the next one gets the next frame."""
+    client = start(scene, False, 0, features=features)
+    client.post_buffers()
+    client.receive_frames(200)
+    assert scene.count("to_guest_drop_too_long") > 0
+    assert scene.count("guest_queue_faults") == 0
+    client.stop_ring(0)
+
+
+def test_frames_longer_than_any(scene, packed):
+    """Over the port's limit they are dropped; over what an IP packet can be they are a fault."""
+    client = start(scene, packed, 1)
+    ring = client.rings[1]
+    for n_bytes in (9729, 30000, 65553):
+        pieces, rest = divmod(n_bytes, 30000)
+        ring.hand_over([(DATA, 12, 0)] + [(DATA, 30000, 0)] * pieces
+                       + ([(DATA, rest, 0)] if rest else []))
+    wait_until(lambda: scene.count("from_guest_drop_too_long") == 3, "dropped frames")
+    assert scene.count("guest_queue_faults") == 0
+    ring.hand_over([(DATA, 12, 0), (DATA, 30000, 0), (DATA, 30000, 0), (DATA, 5554, 0)])
+    scene.expect_fault(LENGTH)
+
+
+@pytest.mark.parametrize("gap", [0, 4096])
+def test_buffer_over_two_regions(scene, packed, gap):
+    """Side by side they are one to the guest, whatever files they are of; else none goes across."""
+    client = scene.driver(packed=packed)
+    half = vd.BYTES // 2
+    other = make_file(half)
+    second = vd.BASE + half + gap
+    assert client.share(((vd.BASE, half, vd.USER, 0), (second, half, vd.USER + half, 0)),
+                        [client.file, other]) == 0
+    os.close(other)
+    client.start_ring(1)
+    ring = client.rings[1]
+    ring.hand_over([(vd.BASE + half - 12, 12, 0), (second, 60, 0)])
+    wait_until(lambda: scene.count("from_guest_frames") == 1, "a frame of two regions")
+    ring.hand_over([(vd.BASE + half - 12, FRAME, 0)])
+    check_answer(scene, client, ring, ADDRESS if gap else None)
+
+
+def test_offloads_of_noise(scene, packed):
+    """Headers of any bytes, for which nearly all was negotiated, changed while they are read."""
+    offloads = sum(1 << n for n in (0, 1, 7, 8, 11, 12))
+    source = random.Random(5)
+    for _ in range(10):
+        client = start(scene, packed, 1, features=vd.FEATURES | offloads)
+        for _ in range(200):
+            struct.pack_into("<BBHHHH", client.memory, vd.BUFFERS, 1,
+                             source.choice((0, 0, 0, 1, 4, 3)), *(
+                                 source.choice((0, 14, 34, 54, 60, 1448, 0xFFFF)) for _ in range(4)))
+            client.rings[1].hand_over([(DATA, source.choice((72, 1500, 2048)), 0)])
+        assert client.is_alive()
+        client.close()

@@ -33,6 +33,7 @@ class Ring:
     def __init__(self, driver, index):
         self.driver = driver
         self.start = RINGS + index * RING_ROOM
+        self.slots, self.avail_at, self.used_at = SLOTS, AVAIL_AT, USED_AT
         self.next = 0  # descriptor of a split ring, free-running; place in a packed one
         self.n_avail = 0  # buffers of a split ring
         self.n_used = 0
@@ -46,7 +47,7 @@ class Ring:
     def put(self, i, address, length, flags, last):
         """A descriptor as it is; `last`: next of a split one, id of a packed one."""
         order = (last, flags) if self.driver.packed else (flags, last)
-        self.write(16 * (i % SLOTS), struct.pack("<QIHH", address % (1 << 64), length, *order))
+        self.write(16 * (i % self.slots), struct.pack("<QIHH", address % (1 << 64), length, *order))
 
     def hand_over(self, buffer, number=None):
         """A buffer, by the rules but for what is in it. @param number  another id"""
@@ -56,26 +57,26 @@ class Ring:
             self.hand_over_split(buffer, number)
 
     def hand_over_split(self, buffer, number):
-        head = self.next % SLOTS
+        head = self.next % self.slots
         for i, (address, length, flags) in enumerate(buffer):
             more = NEXT if i < len(buffer) - 1 else 0
-            self.put(self.next, address, length, flags | more, (self.next + 1) % SLOTS)
+            self.put(self.next, address, length, flags | more, (self.next + 1) % self.slots)
             self.next += 1
         self.offer(head if number is None else number)
 
     def offer(self, head):
         """Make a descriptor available."""
-        self.write(AVAIL_AT + 4 + 2 * (self.n_avail % SLOTS), struct.pack("<H", head))
+        self.write(self.avail_at + 4 + 2 * (self.n_avail % self.slots), struct.pack("<H", head))
         self.n_avail += 1
-        self.write(AVAIL_AT + 2, struct.pack("<H", self.n_avail % 65536))
+        self.write(self.avail_at + 2, struct.pack("<H", self.n_avail % 65536))
 
     def hand_over_packed(self, buffer, number):
         first = self.next
-        number = first % SLOTS if number is None else number
+        number = first % self.slots if number is None else number
         for i in reversed(range(len(buffer))):  # the first one is turned last
             address, length, flags = buffer[i]
             more = NEXT if i < len(buffer) - 1 else 0
-            lap = (first + i) // SLOTS % 2
+            lap = (first + i) // self.slots % 2
             turn = PACKED_USED if lap else PACKED_AVAIL
             self.put(first + i, address, length, flags | more | turn, number)
         self.next += len(buffer)
@@ -83,14 +84,14 @@ class Ring:
     def count_used(self):
         """Answers since the last call; in a packed ring of buffers of one descriptor only."""
         if not self.driver.packed:
-            total = self.read("<H", USED_AT + 2)[0]
+            total = self.read("<H", self.used_at + 2)[0]
             n = (total - self.n_used) % 65536
             self.n_used = total
             return n
         n = 0
-        while n < SLOTS:
-            flags, = self.read("<H", 16 * (self.n_used % SLOTS) + 14)
-            lap = self.n_used // SLOTS % 2
+        while n < self.slots:
+            flags, = self.read("<H", 16 * (self.n_used % self.slots) + 14)
+            lap = self.n_used // self.slots % 2
             if flags & (PACKED_AVAIL | PACKED_USED) != (0 if lap else PACKED_AVAIL | PACKED_USED):
                 break
             self.n_used += 1
@@ -119,15 +120,16 @@ class Driver(vh.Client):
         return self.ask_whether(vh.SET_MEM_TABLE, vh.pack_table(regions),
                                 [self.file] * len(regions) if fds is None else fds)
 
-    def set_ring(self, index, slots=SLOTS, start=None, base=None):
+    def set_ring(self, index, start=None, base=None):
         """What a ring needs but its kick. @return answers, 0 each if all is well"""
-        start = USER + self.rings[index].start if start is None else start
+        ring = self.rings[index]
+        start = USER + ring.start if start is None else start
         if base is None:
             base = 0x80008000 if self.packed else 0
-        return [self.ask_whether(vh.SET_NUM, vh.pack_state(index, slots)),
+        return [self.ask_whether(vh.SET_NUM, vh.pack_state(index, ring.slots)),
                 self.ask_whether(vh.SET_BASE, vh.pack_state(index, base)),
                 self.ask_whether(vh.SET_ADDR, vh.pack_addresses(
-                    index, *((start + at) % (1 << 64) for at in (0, AVAIL_AT, USED_AT))))]
+                    index, *((start + at) % (1 << 64) for at in (0, ring.avail_at, ring.used_at))))]
 
     def start_ring(self, index, **keys):
         assert self.set_ring(index, **keys) == [0, 0, 0]
