@@ -50,7 +50,7 @@ def churn(rig, host, rounds, *eal):
     """
     guest = rig.program("churn", [
         os.path.join(ROOT, "build/bin/nmx-churn"),
-        *rig.eal("guest", [f"net_vdpdk0,path={rig.path('g0')}"]), *eal, "--", str(rounds)])
+        *rig.eal("guest", [rig.guest_vdev()]), *eal, "--", str(rounds)])
     guest.expect("running", 30)
     host.command("start")
     maps = set()
@@ -59,8 +59,14 @@ def churn(rig, host, rounds, *eal):
         guest.pump(0.005)
         assert guest.process.poll() is None and b"stopped" not in guest.said, guest.tail()
     assert max(maps) > min(maps), "EAL's memory never changed: this test has tested nothing"
-    assert [line for line in rig.report().verdict() if "ended" not in line] == []
     counters = host.xstats(0)
+    wrong = [line for line in rig.report().verdict() if "ended" not in line]
+    if rig.kind == "vdpdk":
+        assert wrong == []
+    else:
+        # virtio-user disables its queues for each change of its memory, and what comes then is lost.
+        assert rig.report().lost <= counters["to_guest_drop_no_queue"]
+        assert [line for line in wrong if "lost" not in line] == []
     assert counters["guest_queue_faults"] == 0 and counters["guest_sessions"] == 1
     return int(guest.expect(rf"rounds {rounds} copied (\d+)").group(1))
 
