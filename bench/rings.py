@@ -107,9 +107,9 @@ def show_matrix(table, size, mapped):
         line = f"  guest's {guest:6} "
         for uplink in UPLINK_RINGS:
             rows = table.select(PATH, size, mapped(uplink, guest).name)
-            mapped, dropped, rate = (statistics.median(getattr(row, name) for row in rows)
-                                     for name in ("mapped", "dropped", "mpps"))
-            line += f"{100 * mapped:8.1f} {100 * dropped:5.1f} {rate:6.2f}"
+            share, dropped, rate = (statistics.median(getattr(row, name) for row in rows)
+                                    for name in ("mapped", "dropped", "mpps"))
+            line += f"{100 * share:8.1f} {100 * dropped:5.1f} {rate:6.2f}"
         print(line, flush=True)
 
 

@@ -12,7 +12,8 @@ from openvswitch import OpenVSwitch
 from rig import memory_args
 from testpmd import wait_until
 
-FORMS = {"split": "mrg_rxbuf=1", "split-plain": "mrg_rxbuf=0", "packed": "packed_vq=1,mrg_rxbuf=1"}
+FORMS = {"split": "mrg_rxbuf=1", "split-plain": "mrg_rxbuf=0", "packed": "packed_vq=1,mrg_rxbuf=1",
+         "packed-plain": "packed_vq=1,mrg_rxbuf=0"}
 STREAM = {"window": 32, "rate": 20_000, "sizes": "60-1500", "flows": 16}
 OTHER = {"window": 16, "rate": 20_000, "sizes": "60-1500", "flows": 8}
 

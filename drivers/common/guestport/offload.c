@@ -84,7 +84,7 @@ bool
 nmx_guestport_fulfil(
 	const struct nmx_split_net_header *header, uint32_t takes, struct rte_mbuf *mbuf)
 {
-	struct rte_net_hdr_lens lengths;
+	struct rte_net_hdr_lens lengths = { 0 };
 	const uint32_t type = rte_net_get_ptype(
 		mbuf, &lengths, RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK);
 	const bool in_place = is_in_place(header, type, &lengths);
@@ -105,10 +105,12 @@ nmx_guestport_fulfil(
 
 /* --- To the guest --- */
 
-/** Where a frame's L4 header has its checksum; 0: it has none that we know. */
+/** Where a frame's L4 header has its checksum; 0: none that we know, or it is in a tunnel. */
 static uint16_t
 get_csum_offset(uint64_t flags)
 {
+	if (flags & RTE_MBUF_F_TX_TUNNEL_MASK)
+		return 0;
 	if ((flags & RTE_MBUF_F_TX_TCP_SEG) ||
 		(flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_TCP_CKSUM)
 		return offsetof(struct rte_tcp_hdr, cksum);
