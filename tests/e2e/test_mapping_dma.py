@@ -19,7 +19,7 @@ def expect_no_fault(host):
     assert not [fault for fault in FAULTS if fault in host.text()]
 
 
-def test_memory_is_mapped_for_the_device_before_it_is_lent(rig):
+def test_memory_is_mapped_for_the_device_before_it_is_lent(rig, kind):
     host = start_mapped_host(rig, rig.tnic(ring=256, dma=1024, **STREAM))
     rig.guest(args=["--auto-start"])
     host.command("start")
@@ -42,7 +42,7 @@ def test_memory_that_cant_be_mapped_for_the_device_gets_copies(rig):
     expect_no_fault(host)
 
 
-def test_device_holds_nothing_of_memory_that_goes(rig):
+def test_device_holds_nothing_of_memory_that_goes(rig, kind):
     """A slow wire: without being stopped the NIC would have the guest's buffers for 50 ms yet."""
     host = start_mapped_host(rig, rig.tnic(ring=256, dma=1024, **{**FLOOD, "rate": 5000}))
     host.command("start")
