@@ -106,6 +106,18 @@ nmx_dpdk_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *re
 }
 
 int
+nmx_dpdk_parse_word(
+	const char *text, const char *const *words, unsigned int n, unsigned int *ret_index)
+{
+	for (unsigned int i = 0; text != NULL && i < n; i++)
+		if (strcmp(text, words[i]) == 0) {
+			*ret_index = i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+int
 nmx_dpdk_parse_mac(const char *text, struct rte_ether_addr *ret_mac)
 {
 	struct rte_ether_addr mac;

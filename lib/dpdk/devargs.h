@@ -32,6 +32,10 @@ int nmx_dpdk_take_brackets(char *text, const char *key, char **ret_value);
 /** A whole number, decimal or 0x..., with an optional unit K, M or G (powers of 1024). */
 int nmx_dpdk_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_number);
 
+/** One of n words. @param ret_index  which */
+int nmx_dpdk_parse_word(
+	const char *text, const char *const *words, unsigned int n, unsigned int *ret_index);
+
 /** A unicast MAC address that isn't zero. */
 int nmx_dpdk_parse_mac(const char *text, struct rte_ether_addr *ret_mac);
 

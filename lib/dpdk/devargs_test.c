@@ -73,6 +73,23 @@ addresses_are_of_one_station(void **unused)
 }
 
 static void
+words_are_whole_ones_of_a_list(void **unused)
+{
+	static const char *const words[] = { "auto", "map", "copy" };
+	static const char *const bad[] = { NULL, "", "ma", "maps", "Map", "map,copy" };
+	unsigned int i = 9;
+
+	(void)unused;
+	for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++) {
+		assert_int_equal(nmx_dpdk_parse_word(bad[k], words, 3, &i), -EINVAL);
+		assert_int_equal(i, 9);
+	}
+	assert_int_equal(nmx_dpdk_parse_word("copy", words, 2, &i), -EINVAL);
+	assert_int_equal(nmx_dpdk_parse_word("copy", words, 3, &i), 0);
+	assert_int_equal(i, 2);
+}
+
+static void
 what_is_in_brackets_is_one_value(void **unused)
 {
 	static const struct {
@@ -113,6 +130,7 @@ main(void)
 		cmocka_unit_test(numbers_are_read_with_their_units),
 		cmocka_unit_test(what_is_no_number_in_its_bounds_is_refused),
 		cmocka_unit_test(addresses_are_of_one_station),
+		cmocka_unit_test(words_are_whole_ones_of_a_list),
 		cmocka_unit_test(what_is_in_brackets_is_one_value),
 	};
 

@@ -249,6 +249,9 @@ def test_large_frame_goes_through_whole(make_pair):
     pair.switch_on("tcp_cksum", "udp_cksum", "tcp_lro", csum=True, segment=SEGMENT_BYTES)
     left, right = pair.connect()
     small = Frame(PACKETS["tcp"])
+    # The largest pieces that may be.
+    left.send_frame(small.header(GSO_TCPV4, size=9018 - 54), small.half)
+    assert strip(right.take_frame()[1]) == strip(small.half)
     for name, (gso_type, packet) in LARGE.items():
         frame = Frame(packet)
         left.send_frame(frame.header(gso_type), frame.half)
@@ -273,6 +276,8 @@ def test_large_frame_to_a_guest_that_takes_none_is_dropped(make_pair):
     left.send_frame(large.header(GSO_TCPV4), large.half)
     left.send_frame(small.header(), small.half)
     assert strip(right.take_frame()[1]) == strip(small.half)
+    assert count(pair, 0, "from_guest_frames") == 2
+    assert count(pair, 1, "to_guest_frames") == 1
 
 
 def test_large_frame_to_a_program_that_takes_none_is_dropped(make_pair):
@@ -310,6 +315,7 @@ NONSENSE = {
     "largest-numbers": (NEEDS_CSUM, 0, 0, 0, 65535, 65535, 1),
     "cut-as-v6": TCP_FRAME.header(GSO_TCPV6),
     "cut-with-a-checksum-elsewhere": (NEEDS_CSUM, GSO_TCPV4, 54, 1400, 33, 16, 1),
+    "cut-into-what-is-too-long": TCP_FRAME.header(GSO_TCPV4, size=9018 - 54 + 1),
     "cut-with-a-checksum-of-udp": (NEEDS_CSUM, GSO_TCPV4, 54, 1400, 34, 6, 1),
 }
 

@@ -112,19 +112,7 @@ nmx_guestport_collect(struct nmx_attach *attach, struct nmx_ring_window *window)
 void
 nmx_guestport_answer_lent(struct guest_ring *ring, uint32_t n)
 {
-	switch (ring->kind) {
-	case RING_VDPDK:
-		answer_read(ring, n, RING_VDPDK);
-		break;
-	case RING_SPLIT:
-		answer_read(ring, n, RING_SPLIT);
-		break;
-	case RING_PACKED:
-		answer_read(ring, n, RING_PACKED);
-		break;
-	default:
-		answer_read(ring, n, RING_SPLIT_LEGACY);
-	}
+	CALL_BY_KIND(ring, answer_read, ring, n);
 	ring->half.window.lent -= n;
 }
 

@@ -255,8 +255,9 @@ fulfil_chunk(struct burst *burst, const struct chunk *chunk, struct rte_mbuf **m
 	for (uint16_t i = 0; i < chunk->n; i++) {
 		struct rte_mbuf *mbuf = mbufs[i];
 
-		if (!(chunk->asks >> i & 1) || nmx_guestport_fulfil(&chunk->frames[i].header,
-						       burst->queue->offloads, mbuf)) {
+		if (!(chunk->asks >> i & 1) ||
+			nmx_guestport_fulfil(&chunk->frames[i].header, burst->queue->offloads,
+				burst->bytes_max, mbuf)) {
 			mbufs[n++] = mbuf;
 			continue;
 		}

@@ -30,7 +30,7 @@ struct frame {
 	uint32_t n_slots;
 	uint32_t n_segments; /* as many as slots, unless it is a chain of virtio's */
 	uint32_t bytes;
-	struct nmx_split_net_header header;  /* of a chain, or one that asks for something */
+	struct nmx_split_net_header header;  /* of a chain, a long frame, or one that asks */
 	const struct nmx_split_chain *chain; /* NULL: none */
 	uint16_t drops_before;               /* of the same chunk */
 };
@@ -131,7 +131,6 @@ judge_long(struct burst *burst, const struct nmx_ring_slot *first, struct frame 
 	if (frame->bytes > burst->long_max)
 		return DROPPED;
 	if (frame->chain == NULL) {
-		/* Of vDPDK's no frame is that long: their limit is none. */
 		if (!translate(burst, first->address - header_bytes, header_bytes, &data))
 			return WAITS;
 		frame->header = nmx_ring_load_net_header(data + header_bytes, header_bytes);
@@ -277,13 +276,20 @@ cut_chunk(struct chunk *chunk, uint16_t i)
 
 static_assert(BURST_MAX <= 32, "a bit for each frame of a chunk");
 
-/** Judge the net headers of planned frames. Those of chains were read when these were walked. */
+/** True if a planned frame's header was read before: what was decided by that holds. */
+static inline __rte_always_inline bool
+has_header(const struct burst *burst, const struct frame *frame)
+{
+	return frame->chain != NULL || frame->bytes > burst->bytes_max;
+}
+
+/** Judge the net headers of planned frames. */
 static inline __rte_always_inline void
 check_headers(struct burst *burst, struct chunk *chunk, const enum ring_kind kind)
 {
 	for (uint16_t i = 0; kind != RING_VDPDK && i < chunk->n; i++) {
 		struct frame *frame = &chunk->frames[i];
-		struct nmx_split_net_header header = unlikely(frame->chain != NULL)
+		struct nmx_split_net_header header = unlikely(has_header(burst, frame))
 							     ? frame->header
 							     : nmx_ring_load_net_header(
 								       frame->first,

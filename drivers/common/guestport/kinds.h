@@ -28,6 +28,25 @@
 #include "lib/ring/split_header.h"
 #include "port.h"
 
+/** Call a function whose last argument is the kind, a constant in it, for the kind that a ring has.
+ */
+#define CALL_BY_KIND(ring, function, ...)                         \
+	do {                                                      \
+		switch ((ring)->kind) {                           \
+		case RING_VDPDK:                                  \
+			function(__VA_ARGS__, RING_VDPDK);        \
+			break;                                    \
+		case RING_SPLIT:                                  \
+			function(__VA_ARGS__, RING_SPLIT);        \
+			break;                                    \
+		case RING_PACKED:                                 \
+			function(__VA_ARGS__, RING_PACKED);       \
+			break;                                    \
+		default:                                          \
+			function(__VA_ARGS__, RING_SPLIT_LEGACY); \
+		}                                                 \
+	} while (0)
+
 /** Bytes of the net header in front of a frame. */
 static inline __rte_always_inline uint32_t
 get_header_bytes(const enum ring_kind kind)

@@ -70,19 +70,22 @@ is_in_place(const struct nmx_split_net_header *header, uint32_t type,
 	}
 }
 
-/** True if a frame that is to be cut is what its header says. */
+/** True if a frame that is to be cut is what its header says, and comes to frames that may be. */
 static bool
-is_cuttable(const struct nmx_split_net_header *header, uint32_t type)
+is_cuttable(const struct nmx_split_net_header *header, uint32_t type,
+	const struct rte_net_hdr_lens *lengths, uint32_t bytes_max)
 {
+	const uint32_t header_bytes = lengths->l2_len + lengths->l3_len + lengths->l4_len;
 	const bool is_v4 = RTE_ETH_IS_IPV4_HDR(type) != 0, is_v6 = RTE_ETH_IS_IPV6_HDR(type) != 0;
 
 	return (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP &&
+	       header_bytes + header->gso_size <= bytes_max &&
 	       (header->gso_type == NMX_SPLIT_NET_GSO_TCPV4 ? is_v4 : is_v6);
 }
 
 bool
-nmx_guestport_fulfil(
-	const struct nmx_split_net_header *header, uint32_t takes, struct rte_mbuf *mbuf)
+nmx_guestport_fulfil(const struct nmx_split_net_header *header, uint32_t takes, uint32_t bytes_max,
+	struct rte_mbuf *mbuf)
 {
 	struct rte_net_hdr_lens lengths = { 0 };
 	const uint32_t type = rte_net_get_ptype(
@@ -92,7 +95,8 @@ nmx_guestport_fulfil(
 	mbuf->packet_type = type;
 	mbuf->tx_offload = 0;
 	if (header->gso_type != NMX_SPLIT_NET_GSO_NONE) {
-		if (!(takes & NMX_OFFLOAD_TSO) || !in_place || !is_cuttable(header, type))
+		if (!(takes & NMX_OFFLOAD_TSO) || !in_place ||
+			!is_cuttable(header, type, &lengths, bytes_max))
 			return false;
 		mbuf->ol_flags |= RTE_MBUF_F_RX_LRO;
 		mbuf->tso_segsz = header->gso_size;
@@ -146,6 +150,8 @@ nmx_guestport_make_request(
 	if ((flags & RTE_MBUF_F_TX_IP_CKSUM) || ret->csum_offset == 0 || !has_headers(mbuf))
 		return false;
 	if (flags & RTE_MBUF_F_TX_TCP_SEG) {
+		if (!(flags & (RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6)))
+			return false;
 		ret->gso_type = is_v4 ? NMX_SPLIT_NET_GSO_TCPV4 : NMX_SPLIT_NET_GSO_TCPV6;
 		ret->gso_size = mbuf->tso_segsz;
 		ret->header_length = (uint16_t)(ret->csum_start + mbuf->l4_len);

@@ -47,13 +47,14 @@
 /**
  * Do to a frame from the guest what its header asks for, or leave it to the program.
  *
- * @param header  judged: nmx_ring_judge_request()
- * @param takes   what the program does itself: NMX_OFFLOAD_*
- * @param mbuf    the frame, the caller's alone
+ * @param header     judged: nmx_ring_judge_request()
+ * @param takes      what the program does itself: NMX_OFFLOAD_*
+ * @param bytes_max  of a frame that isn't to be cut, and of those that it is cut into
+ * @param mbuf       the frame, the caller's alone
  * @return false: it can't be done to this frame
  */
-bool nmx_guestport_fulfil(
-	const struct nmx_split_net_header *header, uint32_t takes, struct rte_mbuf *mbuf);
+bool nmx_guestport_fulfil(const struct nmx_split_net_header *header, uint32_t takes,
+	uint32_t bytes_max, struct rte_mbuf *mbuf);
 
 /**
  * Find the header of a frame to the guest. Pure.

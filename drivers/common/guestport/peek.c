@@ -167,24 +167,6 @@ plan_burst(struct nmx_peek *peek, uint16_t n, const enum ring_kind kind)
 	check_headers(burst, &peek->chunk, kind);
 }
 
-static inline void
-plan_by_kind(struct nmx_peek *peek, uint16_t n)
-{
-	switch (peek->burst.ring->kind) {
-	case RING_VDPDK:
-		plan_burst(peek, n, RING_VDPDK);
-		break;
-	case RING_SPLIT:
-		plan_burst(peek, n, RING_SPLIT);
-		break;
-	case RING_PACKED:
-		plan_burst(peek, n, RING_PACKED);
-		break;
-	default:
-		plan_burst(peek, n, RING_SPLIT_LEGACY);
-	}
-}
-
 uint16_t
 nmx_guestport_open_peek(struct nmx_peek *peek, struct nmx_from_guest *queue,
 	struct rte_mbuf **ret_mbufs, uint16_t n)
@@ -199,7 +181,7 @@ nmx_guestport_open_peek(struct nmx_peek *peek, struct nmx_from_guest *queue,
 		return 0;
 	}
 	begin_burst(burst);
-	plan_by_kind(peek, RTE_MIN(n, BURST_MAX));
+	CALL_BY_KIND(burst->ring, plan_burst, peek, RTE_MIN(n, BURST_MAX));
 	n = show_frames(peek, ret_mbufs);
 	burst->frames = n;
 	if (n == 0)
@@ -221,18 +203,6 @@ close_burst(struct nmx_peek *peek, const enum ring_kind kind)
 void
 nmx_guestport_close_peek(struct nmx_peek *peek)
 {
-	switch (peek->burst.ring->kind) {
-	case RING_VDPDK:
-		close_burst(peek, RING_VDPDK);
-		break;
-	case RING_SPLIT:
-		close_burst(peek, RING_SPLIT);
-		break;
-	case RING_PACKED:
-		close_burst(peek, RING_PACKED);
-		break;
-	default:
-		close_burst(peek, RING_SPLIT_LEGACY);
-	}
+	CALL_BY_KIND(peek->burst.ring, close_burst, peek);
 	nmx_base_leave_bracket(&peek->burst.queue->bracket);
 }

@@ -103,12 +103,18 @@ get_kind(uint64_t features)
 	return features & (FEATURE_VERSION_1 | FEATURE_MRG_RXBUF) ? RING_SPLIT : RING_SPLIT_LEGACY;
 }
 
+/** True if a guest may not look at the numbers in answers: DPDK's vectorized driver doesn't. */
+static bool
+is_ordered(uint64_t features)
+{
+	return (features & (FEATURE_MRG_RXBUF | FEATURE_RING_PACKED)) == 0;
+}
+
 /** @return 0; -errno */
 static int
 start_ring(struct nmx_guestport *port, uint16_t index, const struct nmx_vhu_ring *ring)
 {
 	const uint64_t features = port->virtio->features;
-	const bool mergeable = (features & FEATURE_MRG_RXBUF) != 0;
 	struct ring_plan plan = {
 		.kind = get_kind(features),
 		.n_slots = ring->size,
@@ -117,9 +123,8 @@ start_ring(struct nmx_guestport *port, uint16_t index, const struct nmx_vhu_ring
 		.parts = { { ring->desc, NMX_SPLIT_DESC_BYTES(ring->size) },
 			{ ring->avail, NMX_SPLIT_AVAIL_BYTES(ring->size) },
 			{ ring->used, NMX_SPLIT_USED_BYTES(ring->size) } },
-		.scatter = mergeable,
-		/* DPDK's vectorized driver, only without this, doesn't look at answers' numbers. */
-		.ordered = !mergeable,
+		.scatter = (features & FEATURE_MRG_RXBUF) != 0,
+		.ordered = is_ordered(features),
 		.event_idx = (features & FEATURE_EVENT_IDX) != 0,
 		.may = get_may(features, get_direction(index)),
 		.enabled = ring->enabled,
@@ -127,18 +132,7 @@ start_ring(struct nmx_guestport *port, uint16_t index, const struct nmx_vhu_ring
 	int ret;
 
 	if (plan.kind == RING_PACKED) {
-		plan.ordered = false;
 		plan.parts[1].size = plan.parts[2].size = sizeof(struct nmx_packed_event);
-	}
-	if (port->lending == NMX_GUEST_MAP && plan.ordered &&
-		get_direction(index) == VDPDK_DIRECTION_RX) {
-		if (nmx_guestport_may_log(port))
-			PORT_LOG(port, ERR,
-				"the guest isn't served: with mode=map its buffers are to be lent, "
-				"and "
-				"it takes answers in order only; give it mrg_rxbuf=on or packed "
-				"rings, or leave mode=map out");
-		return -EPERM;
 	}
 	ret = nmx_guestport_start_ring(port, get_direction(index), index / 2, &plan);
 	update_link(port);
@@ -151,6 +145,14 @@ on_start_ring(void *context, uint16_t index, const struct nmx_vhu_ring *ring)
 	struct nmx_guestport *port = context;
 	struct virtio_ring *own = &port->virtio->rings[index];
 
+	if (port->lending == NMX_GUEST_MAP && is_ordered(port->virtio->features)) {
+		if (nmx_guestport_may_log(port))
+			PORT_LOG(port, ERR,
+				"the guest isn't served: with mode=map its buffers are to be lent, "
+				"and it takes answers in order only; give it mrg_rxbuf=on or "
+				"packed rings, or leave mode=map out");
+		return -EPERM;
+	}
 	if (get_kind(port->virtio->features) == RING_PACKED &&
 		!nmx_ring_check_packed_base(ring->base, ring->size))
 		return -EINVAL;

@@ -91,17 +91,7 @@ on_link_change(void *context, bool linked)
 static int
 configure(struct rte_eth_dev *dev)
 {
-	const struct nmx_guestshell *port = get_port(dev);
-	const uint64_t large = RTE_ETH_RX_OFFLOAD_TCP_LRO | RTE_ETH_RX_OFFLOAD_SCATTER;
-
-	nmx_guestport_set_mtu(port->guest, dev->data->mtu);
-	if ((port->offloads & NMX_OFFLOAD_TSO) &&
-		(dev->data->dev_conf.rxmode.offloads & large) != large)
-		SHELL_LOG(port->driver, WARNING,
-			"guests may leave it to %s to cut large frames, and the program takes "
-			"none: they are dropped (from_guest_drop_too_long); switch its Rx offloads "
-			"TCP_LRO and SCATTER on, or leave tso=1 out",
-			dev->data->name);
+	nmx_guestport_set_mtu(get_port(dev)->guest, dev->data->mtu);
 	return 0;
 }
 
@@ -237,6 +227,21 @@ receive_all(struct rte_eth_dev *dev)
 
 /* --- Queues --- */
 
+/** A queue that is set up: tell if it drops what its guest may send. */
+static void
+check_large(const struct rte_eth_dev *dev, uint16_t index, uint64_t offloads)
+{
+	const uint64_t large = RTE_ETH_RX_OFFLOAD_TCP_LRO | RTE_ETH_RX_OFFLOAD_SCATTER;
+	const struct nmx_guestshell *port = get_port(dev);
+
+	if ((port->offloads & NMX_OFFLOAD_TSO) && (offloads & large) != large)
+		SHELL_LOG(port->driver, WARNING,
+			"guests may leave it to %s to cut large frames, and the program takes none "
+			"in Rx queue %u: they are dropped (from_guest_drop_too_long); switch its "
+			"Rx offloads TCP_LRO and SCATTER on, or leave tso=1 out",
+			dev->data->name, index);
+}
+
 static int
 set_up_rx_queue(struct rte_eth_dev *dev, uint16_t index, uint16_t n_descriptors,
 	unsigned int socket, const struct rte_eth_rxconf *conf, struct rte_mempool *pool)
@@ -251,6 +256,7 @@ set_up_rx_queue(struct rte_eth_dev *dev, uint16_t index, uint16_t n_descriptors,
 	nmx_guestport_set_attaching(
 		queue, get_port(dev)->attaches && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0);
 	nmx_guestport_set_offloads(queue, get_taken(offloads));
+	check_large(dev, index, offloads);
 	dev->data->rx_queues[index] = queue;
 	return 0;
 }

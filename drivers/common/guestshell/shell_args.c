@@ -67,15 +67,15 @@ parse_mode(const char *key, const char *value, void *args)
 		[NMX_GUEST_COPY] = "copy",
 	};
 	struct target *target = args;
+	unsigned int i;
 
-	for (unsigned int i = 0; value != NULL && i < RTE_DIM(names); i++)
-		if (strcmp(value, names[i]) == 0) {
-			target->config->lending = (enum nmx_guest_mode)i;
-			return 0;
-		}
-	SHELL_LOG(target->driver, ERR, "%s=%s isn't known; give auto, map or copy", key,
-		value == NULL ? "" : value);
-	return -EINVAL;
+	if (nmx_dpdk_parse_word(value, names, RTE_DIM(names), &i) != 0) {
+		SHELL_LOG(target->driver, ERR, "%s=%s isn't known; give auto, map or copy", key,
+			value == NULL ? "" : value);
+		return -EINVAL;
+	}
+	target->config->lending = (enum nmx_guest_mode)i;
+	return 0;
 }
 
 static int

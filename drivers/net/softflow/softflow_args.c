@@ -81,14 +81,15 @@ parse_mode(const char *key, const char *value, void *args)
 		[SOFTFLOW_MODE_COPY] = "copy",
 	};
 
-	for (unsigned int i = 0; value != NULL && i < RTE_DIM(names); i++)
-		if (strcmp(value, names[i]) == 0) {
-			((struct softflow_args *)args)->mode = (enum softflow_mode)i;
-			return 0;
-		}
-	SOFTFLOW_LOG(
-		ERR, "%s=%s isn't known; give auto, map or copy", key, value == NULL ? "" : value);
-	return -EINVAL;
+	unsigned int i;
+
+	if (nmx_dpdk_parse_word(value, names, RTE_DIM(names), &i) != 0) {
+		SOFTFLOW_LOG(ERR, "%s=%s isn't known; give auto, map or copy", key,
+			value == NULL ? "" : value);
+		return -EINVAL;
+	}
+	((struct softflow_args *)args)->mode = (enum softflow_mode)i;
+	return 0;
 }
 
 static int

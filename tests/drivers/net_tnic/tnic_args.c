@@ -247,16 +247,6 @@ parse_round(const char *value, struct tnic_config *config)
 	return true;
 }
 
-/** Where a value is among names; -1: nowhere. */
-static int
-find_name(const char *value, const char *const *names, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(value, names[i]) == 0)
-			return (int)i;
-	return -1;
-}
-
 static bool
 parse_stop(const char *value, struct tnic_config *config)
 {
@@ -268,9 +258,9 @@ parse_stop(const char *value, struct tnic_config *config)
 		[TNIC_STOP_LIES_LATER] = "lies-later",
 	};
 
-	int found = find_name(value, names, sizeof(names) / sizeof(names[0]));
+	unsigned int found;
 
-	if (found < 0)
+	if (nmx_dpdk_parse_word(value, names, sizeof(names) / sizeof(names[0]), &found) != 0)
 		return false;
 	config->stop = (enum tnic_ring_stop)found;
 	return true;
@@ -327,9 +317,9 @@ parse_tx_keep(const char *value, struct tnic_config *config)
 		[TNIC_TX_KEEP_UNTIL_STOP] = "until-stop",
 		[TNIC_TX_KEEP_UNTIL_CLOSE] = "until-close",
 	};
-	int found = find_name(value, names, sizeof(names) / sizeof(names[0]));
+	unsigned int found;
 
-	if (found < 0)
+	if (nmx_dpdk_parse_word(value, names, sizeof(names) / sizeof(names[0]), &found) != 0)
 		return false;
 	config->tx_keep = (enum tnic_tx_keep)found;
 	return true;
