@@ -10,6 +10,7 @@ Each has CPU 0 for its data path. On CPU 1 is one testpmd with the guests' ports
               addresses. nicmuxd has no such rules: net_null's frames have no addresses that it
               could go by or let pass, and they come in each queue, also in the one that isn't the
               guest's, where they would be made, looked at and dropped
+    out       the guest sends, and net_tnic takes the frames and reads nothing of them
     ew        two guests in one program send each other the same frames round and round
 """
 
@@ -27,6 +28,9 @@ from testpmd import Testpmd, wait_until
 
 GUESTS = ("02:00:00:00:00:0a", "02:00:00:00:00:0b")
 WIRE = "02:00:00:00:00:01"
+# What the guests do, where they don't send back what comes.
+MODES = {"out": ["--forward-mode=txonly", f"--eth-peer=0,{WIRE}"],
+         "ew": ["--forward-mode=mac", f"--eth-peer=0,{GUESTS[1]}", f"--eth-peer=1,{GUESTS[0]}"]}
 # Frames that two guests have under way, in bursts of 32.
 EW_BURSTS = 8
 
@@ -42,13 +46,19 @@ class Switch:
     def lay_out(cls, rig, path, size):
         """The switch, not started, and the command line of its guests."""
         n_guests = 2 if path == "ew" else 1
-        source = rig.tnic(role="audit") if path == "ew" else make_source(
-            rig, path, size, dst=GUESTS[0], src=WIRE, **cls.tnic)[-1]
-        mode = ["--forward-mode=macswap"] if path != "ew" else [
-            "--forward-mode=mac", f"--eth-peer=0,{GUESTS[1]}", f"--eth-peer=1,{GUESTS[0]}",
-            f"--txpkts={size}"]
-        switch = cls(rig, source, n_guests, path in NULL)
-        return switch, ([*common("guest", rig, 1), *switch.vdevs(n_guests)], [*TESTPMD, *mode])
+        switch = cls(rig, cls.make_wire(rig, path, size), n_guests, path in NULL)
+        mode = MODES.get(path, ["--forward-mode=macswap"])
+        return switch, ([*common("guest", rig, 1), *switch.vdevs(n_guests)],
+                        [*TESTPMD, *mode, f"--txpkts={size}"])
+
+    @classmethod
+    def make_wire(cls, rig, path, size):
+        """Devargs of the port that isn't a guest's."""
+        if path == "ew":
+            return rig.tnic(role="audit")
+        if path == "out":
+            return rig.tnic(role="send", frames=1)
+        return make_source(rig, path, size, dst=GUESTS[0], src=WIRE, **cls.tnic)[-1]
 
     @classmethod
     def list_commands(cls, rig, path, size):
@@ -67,12 +77,14 @@ class Nicmuxd(Switch):
     ours = True
     uplink = {}
     guest = {}
+    eal = []
 
     def __init__(self, rig, wire, n_guests, by_port):
         assert not by_port
         self.mux = Mux(rig, [{"name": f"g{i}", "macs": [GUESTS[i]], **self.guest}
                              for i in range(n_guests)],
-                       device=wire, eal=rig.plugin("tnic"), start=False, **self.uplink)
+                       device=wire, eal=[*rig.plugin("tnic"), *self.eal], start=False,
+                       **self.uplink)
 
     def begin(self):
         self.mux.start()
@@ -112,6 +124,14 @@ class NicmuxdMapped(Nicmuxd):
     guest = {"uplink_queues": [1]}
     # Everybody's queue is quiet: flow 1 comes in queue 1.
     tnic = {"flows": 2, "first": 1}
+
+
+class NicmuxdZc(NicmuxdMapped):
+    """And what it sends leaves from where it lies."""
+
+    name = "nicmuxd-zc"
+    uplink = {**NicmuxdMapped.uplink, "tx_zc": True}
+    eal = ["--iova-mode=va"]
 
 
 class OpenVSwitch(openvswitch.OpenVSwitch, Switch):

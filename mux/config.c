@@ -527,6 +527,12 @@ NUMBER_READER(read_uplink_floods, uint32_t, nmx_mux_uplink_config, floods_max, 1
 
 NUMBER_READER(read_uplink_queue_count, uint16_t, nmx_mux_uplink_config, n_queues, 1,
 	NMX_MUX_UPLINK_QUEUES_MAX)
+static int
+read_tx_zc(struct reader *reader, const json_t *value, void *into)
+{
+	return read_boolean(reader, value, &((struct nmx_mux_uplink_config *)into)->tx_zc);
+}
+
 NUMBER_READER(read_mapped_ring, uint16_t, nmx_mux_uplink_config, mapped_ring, 32, 4096)
 
 static int
@@ -559,6 +565,7 @@ static const struct key uplink_keys[] = {
 	{ "steering", read_steering, true },
 	{ "queues", read_uplink_queue_count, true },
 	{ "mapped_ring", read_mapped_ring, true },
+	{ "tx_zc", read_tx_zc, true },
 	{ NULL, NULL, false },
 };
 
@@ -566,6 +573,7 @@ static int
 read_uplinks(struct reader *reader, const json_t *value, void *into)
 {
 	struct nmx_mux_uplink_config *uplink = &((struct nmx_mux_config *)into)->uplink;
+	uint32_t n_held;
 	int ret;
 
 	if (json_array_size(value) != 1)
@@ -580,15 +588,20 @@ read_uplinks(struct reader *reader, const json_t *value, void *into)
 	ret = read_object(reader, json_array_get(value, 0), uplink_keys, uplink);
 	if (ret != 0)
 		return ret;
-	/* A driver may hold both rings' worth. */
-	if (uplink->n_buffers < 2u * uplink->ring + NMX_MUX_BUFFERS_SPARE)
+	/* A driver may hold all rings' worth. */
+	n_held = uplink->ring * (1u + (uplink->tx_zc ? uplink->n_queues : 1u));
+	if (uplink->n_buffers < n_held + NMX_MUX_BUFFERS_SPARE)
 		return complain(reader,
 			"%u buffers are too few for rings of %u; give \"buffers\" %u or more",
-			uplink->n_buffers, uplink->ring, 2u * uplink->ring + NMX_MUX_BUFFERS_SPARE);
+			uplink->n_buffers, uplink->ring, n_held + NMX_MUX_BUFFERS_SPARE);
 	if (uplink->n_queues > 1 && json_object_get(json_array_get(value, 0), "steering") == NULL)
 		return complain(reader,
 			"has \"queues\", but nothing says what comes in them; add \"steering\": "
 			"\"static\"");
+	if (uplink->tx_zc && uplink->n_queues == 1)
+		return complain(reader, "has \"tx_zc\", which is for guests' own queues, but none "
+					"of these; raise its "
+					"\"queues\"");
 	leave(reader);
 	return 0;
 }

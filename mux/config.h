@@ -49,6 +49,7 @@ struct nmx_mux_uplink_config {
 	uint32_t floods_max;  /* frames a second from here to all guests */
 	uint16_t n_queues;    /* Rx; all but the first are mapped */
 	uint16_t mapped_ring; /* descriptors of those */
+	bool tx_zc;           /* each has a Tx queue beside it, for sending in place */
 };
 
 /** Whose a guest's socket is. */

@@ -95,8 +95,8 @@ create_guests(const struct nmx_mux_daemon *daemon, const struct nmx_mux_config *
 
 	for (uint32_t i = 0; i < list->n; i++) {
 		struct nmx_mux_guest *guest;
-		int ret = nmx_mux_create_guest(&config->guests[list->indices[i]],
-			daemon->uplink->config.mtu, &guest, error);
+		int ret = nmx_mux_create_guest(
+			&config->guests[list->indices[i]], daemon->uplink, &guest, error);
 
 		if (ret != 0) {
 			while (into->n > first)
@@ -199,7 +199,7 @@ bring_back(struct change *change)
 
 		if (find_guest(&all, config->name) != NULL)
 			continue;
-		if (nmx_mux_create_guest(config, daemon->uplink->config.mtu, &guest, &error) == 0) {
+		if (nmx_mux_create_guest(config, daemon->uplink, &guest, &error) == 0) {
 			add_guest(&all, guest);
 		} else {
 			MUX_LOG(ERR, "%s; it is served no more, until SIGHUP", error.text);

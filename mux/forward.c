@@ -133,31 +133,66 @@ copy_frame(const struct nmx_mux_uplink *uplink, const struct rte_mbuf *from, str
 	}
 }
 
-/** @param guest  whose frames they are */
-static void
-deliver_to_uplink(struct nmx_mux_forwarder *forwarder, struct nmx_mux_guest *guest)
+/**
+ * Fill mbufs with frames: some are put on the guest's memory, if it has a Tx queue of its own, the
+ * others copied.
+ */
+static inline void
+fill_mbufs(struct nmx_mux_forwarder *forwarder, const struct nmx_rxmap_tx *tx,
+	struct rte_mbuf **mbufs, uint16_t n)
+{
+	uint32_t attached = 0;
+
+	if (unlikely(tx != NULL))
+		attached = nmx_guestport_attach_shown(
+			forwarder->peek, forwarder->to_uplink, mbufs, n);
+	for (uint16_t i = 0; i < n; i++)
+		if (likely(!(attached >> i & 1)))
+			copy_frame(forwarder->uplink, forwarder->to_uplink[i], mbufs[i]);
+}
+
+/** @param tx  the guest's own queue, entered, or NULL: everybody's @return frames sent */
+static inline uint16_t
+transmit(struct nmx_mux_forwarder *forwarder, struct nmx_mux_guest *guest, struct nmx_rxmap_tx *tx,
+	uint16_t n)
 {
 	struct nmx_mux_uplink *uplink = forwarder->uplink;
-	uint16_t n = forwarder->n_to_uplink, sent;
 	struct rte_mbuf *mbufs[NMX_MUX_BURST];
-	uint64_t bytes = 0;
+	uint16_t sent;
 
-	forwarder->n_to_uplink = 0;
 	if (unlikely(rte_mempool_get_bulk(uplink->pool, (void **)mbufs, n) != 0)) {
 		guest->from_drops[NMX_MUX_NO_BUFFER] += n;
-		return;
+		return 0;
 	}
-	for (uint16_t i = 0; i < n; i++)
-		copy_frame(uplink, forwarder->to_uplink[i], mbufs[i]);
-	sent = rte_eth_tx_burst(uplink->port_id, 0, mbufs, n);
-	for (uint16_t i = 0; i < sent; i++)
-		bytes += forwarder->to_uplink[i]->pkt_len;
-	uplink->to_frames += sent;
-	uplink->to_bytes += bytes;
+	fill_mbufs(forwarder, tx, mbufs, n);
+	sent = likely(tx == NULL) ? rte_eth_tx_burst(uplink->port_id, 0, mbufs, n)
+				  : nmx_rxmap_transmit(tx, mbufs, n, forwarder->now);
 	if (unlikely(sent < n)) {
 		guest->from_drops[NMX_MUX_UPLINK_FULL] += (uint64_t)n - sent;
 		nmx_dpdk_free_mbufs(mbufs + sent, n - sent, true);
 	}
+	return sent;
+}
+
+/** @param tx  the queue of the guest, whose frames they are, or NULL */
+static void
+deliver_to_uplink(
+	struct nmx_mux_forwarder *forwarder, struct nmx_mux_guest *guest, struct nmx_rxmap_tx *tx)
+{
+	struct nmx_mux_uplink *uplink = forwarder->uplink;
+	uint16_t n = forwarder->n_to_uplink, sent;
+
+	forwarder->n_to_uplink = 0;
+	if (likely(tx == NULL) || unlikely(!nmx_rxmap_enter_queue(&tx->uplink))) {
+		/* Or its own is being stopped, and started again. */
+		sent = transmit(forwarder, guest, NULL, n);
+	} else {
+		sent = transmit(forwarder, guest, tx, n);
+		nmx_rxmap_leave_queue(&tx->uplink);
+	}
+	uplink->to_frames += sent;
+	for (uint16_t i = 0; i < sent; i++)
+		uplink->to_bytes += forwarder->to_uplink[i]->pkt_len;
 }
 
 /* --- From a guest --- */
@@ -197,16 +232,20 @@ nmx_mux_forward_guest(
 	struct nmx_mux_forwarder *forwarder, struct nmx_mux_guest *guest, uint16_t queue)
 {
 	struct rte_mbuf *mbufs[NMX_MUX_BURST];
+	struct nmx_rxmap_tx *tx = guest->txs[queue];
 	uint16_t n = nmx_guestport_open_peek(
 		forwarder->peek, guest->from[queue], mbufs, NMX_MUX_BURST);
 
-	if (n == 0)
+	if (n == 0) {
+		if (tx != NULL)
+			nmx_rxmap_tidy(tx, forwarder->now);
 		return 0;
+	}
 	for (uint16_t i = 0; i < n; i++)
 		sort_from_guest(forwarder, guest, mbufs[i]);
 	deliver_to_guests(forwarder);
 	if (forwarder->n_to_uplink > 0)
-		deliver_to_uplink(forwarder, guest);
+		deliver_to_uplink(forwarder, guest, tx);
 	nmx_guestport_close_peek(forwarder->peek);
 	return n;
 }

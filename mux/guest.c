@@ -42,6 +42,8 @@ create_port(struct nmx_mux_guest *guest, const char **ret_reason)
 		.mem_bytes_max = config->mem_bytes_max,
 		.signals_max = config->signals_max,
 		.without_vectors = config->without_vectors,
+		.txs = guest->txs,
+		.n_txs = guest->n_txs,
 		.mode = config->mode,
 		.user = config->user,
 		.group = config->group,
@@ -53,8 +55,19 @@ create_port(struct nmx_mux_guest *guest, const char **ret_reason)
 	return nmx_guestport_create(&port, &guest->port, ret_reason);
 }
 
+/** Tx queues of its own stand beside its Rx queues. */
+static void
+choose_txs(struct nmx_mux_guest *guest, struct nmx_mux_uplink *uplink)
+{
+	if (!uplink->has_tx)
+		return;
+	guest->n_txs = guest->config.n_uplink_queues;
+	for (uint16_t i = 0; i < guest->n_txs; i++)
+		guest->txs[i] = &uplink->tx[guest->config.uplink_queues[i]];
+}
+
 static int
-init_queues(struct nmx_mux_guest *guest)
+init_queues(struct nmx_mux_guest *guest, const struct nmx_mux_uplink *uplink)
 {
 	uint16_t n = guest->n_queue_pairs;
 
@@ -64,6 +77,7 @@ init_queues(struct nmx_mux_guest *guest)
 		return -ENOMEM;
 	for (uint16_t i = 0; i < n; i++) {
 		guest->from[i] = nmx_guestport_get_from_guest(guest->port, i);
+		nmx_guestport_set_pool(guest->from[i], uplink->pool, uplink->port_id, false);
 		guest->outboxes[i].queue = nmx_guestport_get_to_guest(guest->port, i);
 		guest->outboxes[i].guest = guest;
 	}
@@ -71,7 +85,7 @@ init_queues(struct nmx_mux_guest *guest)
 }
 
 int
-nmx_mux_create_guest(const struct nmx_mux_guest_config *config, uint16_t mtu,
+nmx_mux_create_guest(const struct nmx_mux_guest_config *config, struct nmx_mux_uplink *uplink,
 	struct nmx_mux_guest **ret_guest, struct nmx_mux_error *ret_error)
 {
 	struct nmx_mux_guest *guest = rte_zmalloc("nmx_guest", sizeof(*guest), RTE_CACHE_LINE_SIZE);
@@ -87,17 +101,18 @@ nmx_mux_create_guest(const struct nmx_mux_guest_config *config, uint16_t mtu,
 		nmx_base_init_rate(&guest->floods, rte_get_tsc_hz() / config->floods_max,
 			config->floods_max / NMX_MUX_FLOODS_AT_ONCE);
 		nmx_base_init_rate(&guest->log_lines, LINE_INTERVAL_NS, LINES_AT_ONCE);
+		choose_txs(guest, uplink);
 		ret = create_port(guest, &reason);
 	}
 	if (ret == 0)
-		ret = init_queues(guest);
+		ret = init_queues(guest, uplink);
 	if (ret != 0) {
 		nmx_mux_set_error(ret_error, "guest %s: can't serve it at %s: %s (%s)",
 			config->name, config->path, reason, rte_strerror(-ret));
 		nmx_mux_destroy_guest(guest);
 		return ret;
 	}
-	nmx_guestport_set_mtu(guest->port, mtu);
+	nmx_guestport_set_mtu(guest->port, uplink->config.mtu);
 	*ret_guest = guest;
 	return 0;
 }

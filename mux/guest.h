@@ -39,11 +39,13 @@ struct nmx_mux_guest {
 	uint64_t macs[NMX_MACS_MAX]; /* as nmx_mux_load_mac() gives them */
 	uint16_t n_macs;
 	uint16_t n_queue_pairs;
+	uint16_t n_txs; /* queues of its own to the uplink, for its first ones */
 
 	/* The worker's. */
 	struct nmx_from_guest *from[VDPDK_QUEUE_PAIRS_MAX];
-	struct nmx_mux_outbox *outboxes; /* n_queue_pairs */
-	struct nmx_rate floods;          /* in TSC cycles */
+	struct nmx_rxmap_tx *txs[VDPDK_QUEUE_PAIRS_MAX]; /* of their own; NULL: everybody's */
+	struct nmx_mux_outbox *outboxes;                 /* n_queue_pairs */
+	struct nmx_rate floods;                          /* in TSC cycles */
 	uint64_t from_drops[NMX_MUX_FROM_GUEST_DROPS];
 	uint64_t to_drops[NMX_MUX_TO_GUEST_DROPS];
 };
@@ -77,17 +79,17 @@ nmx_mux_owns_mac(const struct nmx_mux_guest *guest, uint64_t mac)
 	return false;
 }
 
+struct nmx_mux_uplink;
+
 /**
  * Listen for a guest. It is linked, and polled, once a worker knows it.
  *
- * @param mtu        of the network
+ * @param uplink     outlives it
  * @param ret_error  written on failure
  * @return 0; -errno
  */
-int nmx_mux_create_guest(const struct nmx_mux_guest_config *config, uint16_t mtu,
+int nmx_mux_create_guest(const struct nmx_mux_guest_config *config, struct nmx_mux_uplink *uplink,
 	struct nmx_mux_guest **ret_guest, struct nmx_mux_error *ret_error);
-
-struct nmx_mux_uplink;
 
 /**
  * Let its link go up, and its buffers be lent to its queues of the uplink; if that can't be, it

@@ -102,6 +102,7 @@ add_queues(struct rte_tel_data *data, const struct nmx_mux_guest *guest)
 		to.late_signals += one_to.late_signals;
 		from.frames += one_from.frames;
 		from.bytes += one_from.bytes;
+		from.attached += one_from.attached;
 		for (unsigned int i = 0; i < NMX_TO_GUEST_DROPS; i++)
 			to.drops[i] += one_to.drops[i];
 		for (unsigned int i = 0; i < NMX_FROM_GUEST_DROPS; i++)
@@ -115,6 +116,7 @@ add_queues(struct rte_tel_data *data, const struct nmx_mux_guest *guest)
 	add_all(data, port_to_drops, to.drops, NMX_TO_GUEST_DROPS);
 	rte_tel_data_add_dict_u64(data, "from_guest_frames", from.frames);
 	rte_tel_data_add_dict_u64(data, "from_guest_bytes", from.bytes);
+	rte_tel_data_add_dict_u64(data, "from_guest_attached", from.attached);
 	add_all(data, port_from_drops, from.drops, NMX_FROM_GUEST_DROPS);
 }
 

@@ -86,6 +86,29 @@ make_maps(struct nmx_mux_uplink *uplink, struct nmx_mux_error *error)
 	return ret;
 }
 
+/** Tx queues of guests' own. */
+static int
+make_tx(struct nmx_mux_uplink *uplink, struct nmx_mux_error *error)
+{
+	const struct nmx_mux_uplink_config *config = &uplink->config;
+	const char *reason;
+
+	if (!config->tx_zc)
+		return 0;
+	reason = nmx_rxmap_refuse_tx(uplink->port_id);
+	if (reason != NULL) {
+		nmx_mux_set_error(error,
+			"uplink %s: this device isn't for \"tx_zc\": %s; mend that, or leave "
+			"\"tx_zc\" out",
+			config->name, reason);
+		return -ENOTSUP;
+	}
+	for (uint16_t i = 1; i < config->n_queues; i++)
+		nmx_rxmap_init_tx(&uplink->tx[i], uplink->recaller, uplink->port_id, i);
+	uplink->has_tx = true;
+	return 0;
+}
+
 static int
 make_pool(struct nmx_mux_uplink *uplink, struct nmx_mux_error *error)
 {
@@ -107,11 +130,15 @@ make_pool(struct nmx_mux_uplink *uplink, struct nmx_mux_error *error)
 	return 0;
 }
 
-/** Offloads that cost nothing: every mbuf sent is of one pool, one reference, one segment. */
+/**
+ * Offloads that cost nothing: every mbuf sent is of one pool, one reference, one segment. But what
+ * leaves from a guest's memory has two.
+ */
 static uint64_t
-choose_tx_offloads(const struct rte_eth_dev_info *info)
+choose_tx_offloads(const struct nmx_mux_uplink_config *config, const struct rte_eth_dev_info *info)
 {
-	return info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+	return info->tx_offload_capa &
+	       (config->tx_zc ? RTE_ETH_TX_OFFLOAD_MULTI_SEGS : RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE);
 }
 
 /** Rx queues but the first. */
@@ -134,6 +161,7 @@ configure_port(struct nmx_mux_uplink *uplink)
 {
 	const struct nmx_mux_uplink_config *config = &uplink->config;
 	uint16_t port_id = uplink->port_id, n_rx = config->ring, n_tx = config->ring;
+	const uint16_t n_tx_queues = config->tx_zc ? config->n_queues : 1;
 	int socket = rte_eth_dev_socket_id(port_id), ret;
 	struct rte_eth_conf conf = { .rxmode.mtu = config->mtu };
 	struct rte_eth_dev_info info;
@@ -141,8 +169,8 @@ configure_port(struct nmx_mux_uplink *uplink)
 	ret = rte_eth_dev_info_get(port_id, &info);
 	if (ret != 0)
 		return ret;
-	conf.txmode.offloads = choose_tx_offloads(&info);
-	ret = rte_eth_dev_configure(port_id, config->n_queues, 1, &conf);
+	conf.txmode.offloads = choose_tx_offloads(config, &info);
+	ret = rte_eth_dev_configure(port_id, config->n_queues, n_tx_queues, &conf);
 	if (ret == 0)
 		ret = rte_eth_dev_adjust_nb_rx_tx_desc(port_id, &n_rx, &n_tx);
 	if (ret == 0)
@@ -151,9 +179,9 @@ configure_port(struct nmx_mux_uplink *uplink)
 	if (ret == 0)
 		ret = set_up_mapped_queues(uplink);
 	info.default_txconf.offloads = conf.txmode.offloads;
-	if (ret == 0)
+	for (uint16_t i = 0; ret == 0 && i < n_tx_queues; i++)
 		ret = rte_eth_tx_queue_setup(
-			port_id, 0, n_tx, (unsigned int)socket, &info.default_txconf);
+			port_id, i, n_tx, (unsigned int)socket, &info.default_txconf);
 	return ret;
 }
 
@@ -223,6 +251,8 @@ nmx_mux_open_uplink(const struct nmx_mux_uplink_config *config, struct nmx_mux_u
 	if (ret == 0)
 		ret = make_maps(uplink, ret_error);
 	if (ret == 0)
+		ret = make_tx(uplink, ret_error);
+	if (ret == 0)
 		ret = start_port(uplink, ret_error);
 	if (ret != 0) {
 		nmx_mux_close_uplink(uplink);
@@ -244,6 +274,8 @@ nmx_mux_close_uplink(struct nmx_mux_uplink *uplink)
 		(void)rte_eth_dev_close(uplink->port_id);
 	}
 	rte_mempool_free(uplink->pool);
+	for (uint16_t i = 1; uplink->has_tx && i < uplink->config.n_queues; i++)
+		nmx_rxmap_fini_tx(&uplink->tx[i]);
 	for (uint16_t i = 0; i < NMX_MUX_UPLINK_QUEUES_MAX; i++)
 		all_back &= nmx_mux_fini_mapped(&uplink->mapped[i]);
 	if (all_back)

@@ -4,7 +4,8 @@
 
 /**
  * The NIC that the guests share: any DPDK port, with a queue pair and a pool of mbufs, and perhaps
- * Rx queues that are mapped (mapped.h).
+ * queues that are one guest's each: Rx queues that are mapped (mapped.h), and Tx queues by which
+ * its frames leave from its memory.
  */
 
 #ifndef NMX_MUX_UPLINK_H
@@ -17,6 +18,7 @@
 
 #include "config.h"
 #include "counters.h"
+#include "drivers/common/rxmap/tx_queue.h"
 #include "lib/base/rate.h"
 #include "mapped.h"
 
@@ -26,6 +28,9 @@ struct nmx_mux_uplink {
 	struct rte_mempool *pool; /* of received mbufs, and of copies that are sent */
 	struct nmx_rxmap_recaller *recaller;
 	struct nmx_mux_mapped mapped[NMX_MUX_UPLINK_QUEUES_MAX]; /* by queue; the first isn't */
+	/* Tx queues, by number: those of guests' own; with config.tx_zc only. */
+	struct nmx_rxmap_tx tx[NMX_MUX_UPLINK_QUEUES_MAX];
+	bool has_tx; /* they are initialised */
 
 	/* The worker's. */
 	uint64_t rearm;               /* lib/dpdk/mbufs.h */

@@ -150,6 +150,12 @@ nmx_guestport_leave_domain(struct nmx_to_guest *queue)
 	(void)queue;
 }
 
+void
+nmx_guestport_leave_tx_domain(struct nmx_from_guest *queue)
+{
+	(void)queue;
+}
+
 int
 nmx_guestport_revoke_memory(struct nmx_guestport *port)
 {
@@ -166,22 +172,23 @@ nmx_mem_keep_zeroes(struct nmx_mem *mem)
 }
 
 void
-nmx_rxmap_recall(struct nmx_rxmap *map)
+nmx_rxmap_recall(struct nmx_rxmap_queue *queue)
 {
-	(void)map;
+	(void)queue;
 	strayed = true;
 }
 
 void
-nmx_rxmap_enter_recaller(struct nmx_rxmap *map)
+nmx_rxmap_add_queue(struct nmx_rxmap_recaller *recaller, struct nmx_rxmap_queue *queue)
 {
-	(void)map;
+	(void)recaller;
+	(void)queue;
 }
 
 void
-nmx_rxmap_leave_recaller(struct nmx_rxmap *map)
+nmx_rxmap_remove_queue(struct nmx_rxmap_queue *queue)
 {
-	(void)map;
+	(void)queue;
 }
 
 void

@@ -14,6 +14,17 @@
 /** How long something may be out before nothing more is attached, as a part of a second. */
 #define STUCK_PARTS 1000
 
+/** How long it may be out before it is asked for, as another part. */
+#define OLD_PARTS 10
+
+/** Something comes back, or nothing was out. */
+static void
+note_move(struct nmx_attach *attach)
+{
+	attach->moved_tsc = attach->asked_tsc = rte_rdtsc();
+	attach->patience = rte_get_tsc_hz() / OLD_PARTS;
+}
+
 /** Whoever frees the mbuf calls it. */
 static void
 give_back(void *start, void *opaque)
@@ -77,7 +88,7 @@ nmx_guestport_attach(struct attach_entry *entry, struct rte_mbuf *mbuf, void *st
 	uint32_t n_given = atomic_load_explicit(&attach->n_given, memory_order_relaxed);
 
 	if (n_given == atomic_load_explicit(&attach->n_back, memory_order_relaxed))
-		attach->moved_tsc = rte_rdtsc();
+		note_move(attach);
 	atomic_store_explicit(&attach->n_given, n_given + 1, memory_order_relaxed);
 	entry->answer = answer;
 	rte_mbuf_ext_refcnt_set(&entry->shared, 1);
@@ -105,7 +116,7 @@ nmx_guestport_collect(struct nmx_attach *attach, struct nmx_ring_window *window)
 		answer->flags = entry->answer.flags;
 		nmx_guestport_put_entry(attach, entry);
 	}
-	attach->moved_tsc = rte_rdtsc();
+	note_move(attach);
 	return n;
 }
 
@@ -130,4 +141,19 @@ nmx_guestport_is_attach_stuck(const struct nmx_attach *attach)
 {
 	return nmx_guestport_is_attached(attach) &&
 	       rte_rdtsc() - attach->moved_tsc > rte_get_tsc_hz() / STUCK_PARTS;
+}
+
+bool
+nmx_guestport_is_attach_old(struct nmx_attach *attach)
+{
+	uint64_t now;
+
+	if (!nmx_guestport_is_attached(attach))
+		return false;
+	now = rte_rdtsc();
+	if (now - attach->asked_tsc < attach->patience)
+		return false;
+	attach->asked_tsc = now;
+	attach->patience *= 2;
+	return true;
 }

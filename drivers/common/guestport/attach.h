@@ -23,7 +23,9 @@
  * those that came back: when all have, and no burst is under way, the table may go.
  *
  * The ring can't lock. At most half of it is out, and less than a fixed number; and when nothing
- * comes back for a moment, everything is copied.
+ * comes back for a moment, everything is copied. But a guest may have no more buffers than those
+ * that are out, and wait for them before it sends again. Where somebody can be asked for them (a Tx
+ * queue of its own, rxmap/tx_queue.h), he is.
  *
  * What was judged is the copy: the guest may write to the rest until it has left, and changes its
  * own frame's payload by that.
@@ -66,6 +68,8 @@ struct nmx_attach {
 	/* Data thread's. */
 	uint32_t free;            /* as `next` */
 	uint64_t moved_tsc;       /* when some came back last, or none was out */
+	uint64_t asked_tsc;       /* when nmx_guestport_is_attach_old() was true, or `moved_tsc` */
+	uint64_t patience;        /* from then on, in TSC cycles */
 	_Atomic uint32_t n_given; /* ever */
 
 	/* Anybody's. */
@@ -121,6 +125,12 @@ nmx_guestport_has_back(const struct nmx_attach *attach)
 
 /** True if nothing comes back for now: copy. Data thread. */
 bool nmx_guestport_is_attach_stuck(const struct nmx_attach *attach);
+
+/**
+ * True if nothing has come back for a tenth of a second: it is to be asked for. Twice as long
+ * without an effect, and so on. Data thread.
+ */
+bool nmx_guestport_is_attach_old(struct nmx_attach *attach);
 
 /**
  * Answer n lent buffers that were read; the window's first copies are their answers. Data thread.

@@ -8,15 +8,24 @@
  * Theory of operation
  *
  * A queue that lends to such an uplink enters its domain for as long as it does, in whatever
- * address space the guest of the moment has. From then on the control thread maps the guest's
+ * address space the guest of the moment has; so does one whose frames such a device sends in place.
+ * From then on the control thread maps the guest's
  * memory for the device, piece by piece, in turns in which it has nothing to do for that guest; so
  * no guest waits for it, and what isn't mapped yet, or can't be, isn't lent. Control, all of it.
  */
 
 #include <rte_errno.h>
 
+#include "drivers/common/rxmap/tx_queue.h"
 #include "drivers/common/rxmap/uplink.h"
 #include "port.h"
+
+/** The domain of one queue of twice n_queue_pairs. */
+static const struct nmx_mem_domain *
+get_domain(const struct nmx_guestport *port, uint32_t i)
+{
+	return i % 2 == 0 ? &port->to_guest[i / 2].domain : &port->from_guest[i / 2].domain;
+}
 
 /** Different ones of the port's queues. */
 static uint32_t
@@ -24,15 +33,22 @@ count_domains(const struct nmx_guestport *port)
 {
 	uint32_t n = 0;
 
-	for (uint16_t i = 0; i < port->n_queue_pairs; i++) {
-		const void *key = port->to_guest[i].domain.key;
-		uint16_t j = 0;
+	for (uint32_t i = 0; i < 2u * port->n_queue_pairs; i++) {
+		const void *key = get_domain(port, i)->key;
+		uint32_t j = 0;
 
-		while (port->to_guest[j].domain.key != key)
+		while (get_domain(port, j)->key != key)
 			j++;
 		n += key != NULL && j == i;
 	}
 	return n;
+}
+
+void
+nmx_guestport_init_domain(struct nmx_from_guest *queue)
+{
+	if (!nmx_rxmap_get_device_domain(queue->tx->uplink.port, &queue->domain))
+		queue->domain.key = NULL;
 }
 
 int
@@ -53,14 +69,26 @@ nmx_guestport_enter_domain(struct nmx_to_guest *queue, const struct nmx_rxmap *m
 	return ret;
 }
 
+static void
+leave_domain(struct nmx_guestport *port, struct nmx_mem_domain *domain)
+{
+	if (domain->key == NULL)
+		return;
+	if (port->mem != NULL)
+		nmx_mem_leave_domain(port->mem, domain->key);
+	domain->key = NULL;
+}
+
 void
 nmx_guestport_leave_domain(struct nmx_to_guest *queue)
 {
-	if (queue->domain.key == NULL)
-		return;
-	if (queue->port->mem != NULL)
-		nmx_mem_leave_domain(queue->port->mem, queue->domain.key);
-	queue->domain.key = NULL;
+	leave_domain(queue->port, &queue->domain);
+}
+
+void
+nmx_guestport_leave_tx_domain(struct nmx_from_guest *queue)
+{
+	leave_domain(queue->port, &queue->domain);
 }
 
 int
@@ -69,9 +97,9 @@ nmx_guestport_enter_domains(struct nmx_guestport *port)
 	int ret = 0;
 
 	port->told_dma = false;
-	for (uint16_t i = 0; ret == 0 && i < port->n_queue_pairs; i++)
-		if (port->to_guest[i].domain.key != NULL)
-			ret = nmx_mem_enter_domain(port->mem, &port->to_guest[i].domain);
+	for (uint32_t i = 0; ret == 0 && i < 2u * port->n_queue_pairs; i++)
+		if (get_domain(port, i)->key != NULL)
+			ret = nmx_mem_enter_domain(port->mem, get_domain(port, i));
 	return ret;
 }
 

@@ -12,10 +12,7 @@
  * included.
  */
 
-#include <rte_memcpy.h>
-
-#include "from_guest.h"
-#include "lib/dpdk/mbufs.h"
+#include "from_guest_attach.h"
 #include "offload.h"
 
 /* --- Frames of several segments, or over several mbufs --- */
@@ -123,112 +120,25 @@ copy_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
 	}
 }
 
-/* --- Frames that are sent from where they lie: attach.h --- */
+/* --- Frames that are sent from where they lie: from_guest_attach.h --- */
 
-/** True if a planned frame is worth it, and where devices can read. */
-static bool
-can_attach(struct burst *burst, const struct frame *frame)
-{
-	NMX_SHARED uint8_t *first;
-	const struct nmx_ring_slot *slot;
-
-	if (frame->bytes <= ATTACH_BREAK_BYTES || frame->n_segments > 1 || frame->chain != NULL)
-		return false;
-	slot = nmx_ring_get_ready(&burst->ring->half.window, frame->ahead);
-	return nmx_mem_translate(burst->view, &burst->ring->cache, slot->address, slot->length,
-		       NMX_MEM_READ | NMX_MEM_DMA, &first) == 0;
-}
-
-/** Find frames to attach. @return how many; *ret_which has a bit for each */
-static uint32_t
-choose_frames(struct burst *burst, const struct chunk *chunk, struct attach_entry **ret_entries,
-	uint32_t *ret_which)
-{
-	struct nmx_attach *attach = burst->ring->attach;
-	uint32_t n = 0;
-
-	*ret_which = 0;
-	/* Who sleeps may be the one to free them, and is woken by the guest only. */
-	if (burst->queue->sleeps || burst->queue->room < ATTACH_HEAD_BYTES ||
-		!atomic_load_explicit(&burst->queue->attaches, memory_order_relaxed) ||
-		nmx_guestport_is_attach_stuck(attach) ||
-		atomic_load_explicit(&burst->queue->port->lends_nothing, memory_order_relaxed))
-		return 0;
-	for (uint16_t i = 0; i < chunk->n; i++) {
-		/* What is asked for is done to a copy. */
-		if ((chunk->asks >> i & 1) || !can_attach(burst, &chunk->frames[i]))
-			continue;
-		ret_entries[n] = nmx_guestport_take_entry(attach);
-		if (ret_entries[n] == NULL)
-			break;
-		n++;
-		*ret_which |= UINT32_C(1) << i;
-	}
-	return n;
-}
-
-static void
-attach_frame(struct burst *burst, const struct frame *frame, struct attach_entry *entry,
-	struct rte_mbuf *head, struct rte_mbuf *tail)
-{
-	const struct nmx_from_guest *queue = burst->queue;
-	const struct nmx_ring_slot *slot = nmx_ring_get_ready(
-		&burst->ring->half.window, frame->ahead);
-	const struct attach_answer answer = { slot->id, slot->flags };
-	uint8_t *first = NMX_SHARED_PLAIN(uint8_t, frame->first);
-
-	nmx_dpdk_fill_mbuf(head, queue->rearm, ATTACH_HEAD_BYTES);
-	rte_memcpy(rte_pktmbuf_mtod(head, void *), first, ATTACH_HEAD_BYTES);
-	nmx_dpdk_fill_mbuf(tail, queue->rearm, 0);
-	nmx_guestport_attach(entry, tail, first + ATTACH_HEAD_BYTES,
-		(uint16_t)(frame->bytes - ATTACH_HEAD_BYTES), answer);
-	head->next = tail;
-	head->nb_segs = 2;
-	head->pkt_len = frame->bytes;
-}
-
-/** Lend all that the chunk has read; what isn't attached is answered at once. */
-static void
-answer_chunk(struct guest_ring *ring, const struct chunk *chunk, uint32_t which)
-{
-	struct nmx_ring_window *window = &ring->half.window;
-	const uint32_t lent = window->lent;
-	uint32_t n = 0, attached_slot;
-
-	nmx_ring_lend(window, chunk->n_slots);
-	for (uint32_t slot = 0, i = 0; slot < chunk->n_slots; slot++) {
-		while (i < chunk->n && !(which >> i & 1))
-			i++;
-		attached_slot = i < chunk->n ? chunk->frames[i].ahead : UINT32_MAX;
-		if (slot == attached_slot)
-			i++;
-		else
-			*nmx_ring_get_taken(window, n++) = *nmx_ring_get_taken(window, lent + slot);
-	}
-	nmx_guestport_answer_lent(ring, n);
-}
-
-/**
- * As copy_chunk(), and answer. Frames that are attached take an mbuf more; where there isn't one
- * for each, all are copied.
- */
+/** As copy_chunk(), and answer. Frames that are attached take an mbuf more. */
 static __rte_noinline void
 attach_chunk(struct burst *burst, struct chunk *chunk, struct rte_mbuf **mbufs)
 {
 	struct attach_entry *entries[BURST_MAX];
 	struct rte_mbuf *tails[BURST_MAX];
-	uint32_t which, n = choose_frames(burst, chunk, entries, &which), next = 0;
+	uint32_t which = 0, n, next = 0;
 
-	if (n > 0 && rte_mempool_get_bulk(burst->queue->pool, (void **)tails, n) != 0) {
-		while (n > 0)
-			nmx_guestport_put_entry(burst->ring->attach, entries[--n]);
-		which = 0;
-	}
+	if (may_attach(burst))
+		which = choose_frames(burst, chunk, UINT32_MAX, entries, tails);
+	n = (uint32_t)__builtin_popcount(which);
 	for (uint16_t i = 0; i < chunk->n; i++) {
 		const struct frame *frame = &chunk->frames[i];
 
 		if (which >> i & 1) {
-			attach_frame(burst, frame, entries[next], mbufs[i], tails[next]);
+			attach_frame(burst, frame, NMX_SHARED_PLAIN(void, frame->first),
+				entries[next], mbufs[i], tails[next]);
 			next++;
 		} else if (copy_frame(burst, frame, mbufs[i]) != RECEIVED) {
 			put_back(burst, chunk, mbufs, i);

@@ -46,7 +46,7 @@ nmx_guestport_may_log(struct nmx_guestport *port)
 }
 
 static int
-init_queues(struct nmx_guestport *port)
+init_queues(struct nmx_guestport *port, const struct nmx_guestport_config *config)
 {
 	uint16_t n = port->n_queue_pairs;
 
@@ -65,6 +65,11 @@ init_queues(struct nmx_guestport *port)
 		nmx_base_init_bracket(&to->bracket);
 		nmx_base_init_bracket(&from->bracket);
 		nmx_base_init_bracket(&to->lend_bracket);
+		if (i < config->n_txs) {
+			from->tx = config->txs[i];
+			nmx_guestport_init_domain(from);
+			atomic_init(&from->attaches, true);
+		}
 		port->brackets[BRACKETS * i] = &to->bracket;
 		port->brackets[BRACKETS * i + 1] = &from->bracket;
 		port->brackets[BRACKETS * i + 2] = &to->lend_bracket;
@@ -151,7 +156,7 @@ prepare_port(struct nmx_guestport *port, const struct nmx_guestport_config *conf
 	const struct nmx_stream_permit permit = { config->mode, config->user, config->group };
 	int ret;
 
-	ret = init_queues(port);
+	ret = init_queues(port, config);
 	port->bin = nmx_base_create_bin();
 	if (port->bin == NULL)
 		ret = -ENOMEM;

@@ -71,9 +71,15 @@ struct nmx_guestport_config {
 	enum nmx_guest_mode lending; /* of its posted buffers */
 	uint32_t offloads;           /* NMX_OFFLOAD_*, offered to the guest; virtio's */
 	bool without_vectors;        /* the guest polls; for a virtual machine only; vDPDK's */
-	mode_t mode;                 /* of the socket's file */
-	uid_t user;                  /* its owner; -1: this process' */
-	gid_t group;                 /* -1: this process' */
+	/**
+	 * Tx queues of an uplink that are the guest's queues' own, for what is sent in place; they
+	 * outlive the port. n_txs may be less than n_queue_pairs.
+	 */
+	struct nmx_rxmap_tx *const *txs;
+	uint16_t n_txs;
+	mode_t mode; /* of the socket's file */
+	uid_t user;  /* its owner; -1: this process' */
+	gid_t group; /* -1: this process' */
 	/** The guest's driver runs now, or doesn't any more. The control thread, its lock not held:
 	 * may call into the port.
 	 */
@@ -314,7 +320,22 @@ void nmx_guestport_destroy_peek(struct nmx_peek *peek);
 uint16_t nmx_guestport_open_peek(struct nmx_peek *peek, struct nmx_from_guest *queue,
 	struct rte_mbuf **ret_mbufs, uint16_t n);
 
-/** Give the guest back the buffers of all frames shown. */
+/**
+ * Make mbufs of frames shown that are sent from where they lie: as nmx_guestport_receive() gives
+ * them after nmx_guestport_set_attaching(), from the queue's pool (nmx_guestport_set_pool()). Only
+ * for a queue with a Tx queue of its own.
+ *
+ * @param shown  of this burst's, in their order, each once
+ * @param mbufs  as many raw ones of that pool; filled in where a bit is set
+ * @param n      at most 32
+ * @return a bit for each that is made; the others are to be copied
+ *
+ * Context: open.
+ */
+uint32_t nmx_guestport_attach_shown(
+	struct nmx_peek *peek, struct rte_mbuf *const *shown, struct rte_mbuf **mbufs, uint16_t n);
+
+/** Give the guest back the buffers of all frames shown, but for those attached. */
 void nmx_guestport_close_peek(struct nmx_peek *peek);
 
 /**

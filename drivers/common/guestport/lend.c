@@ -32,8 +32,9 @@
  * once at what is out, behind its look at grace periods, and all that it decides goes by that.
  * Nothing out then, in a period that began after lending had ended, is nothing out for good.
  *
- * What is attached of frames from the guest (attach.h) is out in the same way. Nobody can be asked
- * for it: whose queue it is in, the port isn't told.
+ * What is attached of frames from the guest (attach.h) is out in the same way. Where they leave by
+ * a Tx queue of their own, that is recalled, too. Else nobody can be asked for it: whose queue it
+ * is in, the port isn't told.
  *
  * Lending makes a guest's fault no worse: what can't be lent stays for the copying burst to judge.
  */
@@ -43,6 +44,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "drivers/common/rxmap/tx_queue.h"
 #include "kinds.h"
 #include "lib/base/clock.h"
 
@@ -52,7 +54,7 @@
 #define RECALL_PAUSE_NS (100 * NMX_NS_PER_MS)
 /** How long they are missed before they are given up. */
 #define GIVE_UP_NS (3 * NMX_NS_PER_S)
-/** The same of what is attached, for which nobody is asked, if a queue waits: so does a client. */
+/** The same of what is attached and nobody can be asked for, if a queue waits: so does a client. */
 #define ATTACHED_GIVE_UP_NS (500 * NMX_NS_PER_MS)
 /** How long nmx_guestport_lend_to() and its opposite wait for bursts and loans. */
 #define PATIENCE_NS (4 * NMX_NS_PER_S)
@@ -323,10 +325,11 @@ give_up_attached(struct nmx_from_guest *queue, uint16_t index)
 		"frames of the guest's Tx queue %u that were sent from its memory aren't freed: "
 		"that "
 		"was taken away, and the queue's frames are copied from now on; see which port "
-		"holds them, and leave tx_zc=1 out for it",
+		"holds them, and leave tx_zc out for it",
 		index);
 	queue->ring->given_up = true;
 	atomic_store(&queue->attaches, false);
+	nmx_guestport_leave_tx_domain(queue);
 }
 
 /** What is out may stay out. */
@@ -354,7 +357,10 @@ give_up_loans(struct nmx_guestport *port)
 		give_up_attached(&port->from_guest[i], i);
 }
 
-/** See whether something waits for what is attached of a queue's. @return true: for too long */
+/**
+ * See whether something waits for what is attached of a queue's, and ask for it if that is possible
+ * and it is time. @return true: for too long
+ */
 static bool
 is_attach_hopeless(struct nmx_from_guest *queue, uint64_t now_ns, bool *missed)
 {
@@ -367,9 +373,18 @@ is_attach_hopeless(struct nmx_from_guest *queue, uint64_t now_ns, bool *missed)
 		return false;
 	}
 	*missed = true;
-	if (ring->missed_ns == 0)
+	if (ring->missed_ns == 0) {
 		ring->missed_ns = now_ns;
-	return now_ns - ring->missed_ns >= (ring->draining ? ATTACHED_GIVE_UP_NS : GIVE_UP_NS);
+		queue->recall_ns = RTE_MAX(queue->recall_ns, now_ns + RECALL_AFTER_NS);
+	}
+	if (queue->tx == NULL)
+		return now_ns - ring->missed_ns >=
+		       (ring->draining ? ATTACHED_GIVE_UP_NS : GIVE_UP_NS);
+	if (now_ns >= queue->recall_ns) {
+		queue->recall_ns = now_ns + RECALL_PAUSE_NS;
+		nmx_rxmap_recall(&queue->tx->uplink);
+	}
+	return now_ns - ring->missed_ns >= GIVE_UP_NS;
 }
 
 /** Ask for one queue's, if it is time. */
@@ -390,7 +405,7 @@ recall_queue(struct nmx_to_guest *queue, uint64_t now_ns)
 	if (now_ns < queue->recall_ns)
 		return;
 	queue->recall_ns = now_ns + RECALL_PAUSE_NS;
-	nmx_rxmap_recall(map);
+	nmx_rxmap_recall(&map->uplink);
 }
 
 bool

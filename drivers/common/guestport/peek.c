@@ -15,15 +15,18 @@
  * The queue's bracket stays open from nmx_guestport_open_peek() to nmx_guestport_close_peek(): the
  * memory stays mapped as long, and a grace period waits as long. All segments are translated before
  * a frame is shown, so that nothing can fail afterwards.
+ *
+ * A frame can also be sent as it is shown, from the guest's memory: it is attached (attach.h), with
+ * the private copy for its head.
  */
 
 #include <errno.h>
 
 #include <rte_malloc.h>
-#include <rte_memcpy.h>
 #include <rte_prefetch.h>
 
-#include "from_guest.h"
+#include "drivers/common/rxmap/tx_queue.h"
+#include "from_guest_attach.h"
 
 #define HEAD_BYTES NMX_PEEK_HEAD_BYTES
 /** Enough for a burst of frames of one segment each, and for one frame of any kind. */
@@ -33,6 +36,7 @@ struct nmx_peek {
 	struct burst burst;
 	struct chunk chunk;
 	uint16_t n_shells; /* in use */
+	uint32_t attached; /* a bit for each frame that is */
 	uint8_t heads[BURST_MAX][HEAD_BYTES] __rte_cache_aligned;
 	struct rte_mbuf shells[SHELLS_MAX];
 };
@@ -167,6 +171,14 @@ plan_burst(struct nmx_peek *peek, uint16_t n, const enum ring_kind kind)
 	check_headers(burst, &peek->chunk, kind);
 }
 
+static __rte_noinline void
+take_attached_back(const struct burst *burst)
+{
+	nmx_guestport_answer_attached(burst->ring);
+	if (unlikely(nmx_guestport_is_attach_old(burst->ring->attach)) && burst->queue->tx != NULL)
+		nmx_rxmap_recall(&burst->queue->tx->uplink);
+}
+
 uint16_t
 nmx_guestport_open_peek(struct nmx_peek *peek, struct nmx_from_guest *queue,
 	struct rte_mbuf **ret_mbufs, uint16_t n)
@@ -181,6 +193,9 @@ nmx_guestport_open_peek(struct nmx_peek *peek, struct nmx_from_guest *queue,
 		return 0;
 	}
 	begin_burst(burst);
+	peek->attached = 0;
+	if (unlikely(burst->ring->attach != NULL))
+		take_attached_back(burst);
 	CALL_BY_KIND(burst->ring, plan_burst, peek, RTE_MIN(n, BURST_MAX));
 	n = show_frames(peek, ret_mbufs);
 	burst->frames = n;
@@ -189,13 +204,54 @@ nmx_guestport_open_peek(struct nmx_peek *peek, struct nmx_from_guest *queue,
 	return n;
 }
 
+static_assert(HEAD_BYTES == ATTACH_HEAD_BYTES, "a shown head is one to be sent");
+
+/** Number of the frame that a shell is the first one of. */
+static inline uint16_t
+get_frame_number(const struct nmx_peek *peek, const struct rte_mbuf *head)
+{
+	return (uint16_t)(((const uint8_t *)head->buf_addr - peek->heads[0]) / HEAD_BYTES);
+}
+
+uint32_t
+nmx_guestport_attach_shown(
+	struct nmx_peek *peek, struct rte_mbuf *const *shown, struct rte_mbuf **mbufs, uint16_t n)
+{
+	struct burst *burst = &peek->burst;
+	struct attach_entry *entries[BURST_MAX];
+	struct rte_mbuf *tails[BURST_MAX];
+	uint32_t wanted = 0, which, which_shown = 0, next = 0;
+
+	if (burst->ring->attach == NULL || !may_attach(burst))
+		return 0;
+	for (uint16_t i = 0; i < n; i++)
+		wanted |= UINT32_C(1) << get_frame_number(peek, shown[i]);
+	which = choose_frames(burst, &peek->chunk, wanted & ~peek->attached, entries, tails);
+	for (uint16_t i = 0; i < n; i++) {
+		uint16_t number = get_frame_number(peek, shown[i]);
+
+		if (!(which >> number & 1))
+			continue;
+		attach_frame(burst, &peek->chunk.frames[number], peek->heads[number], entries[next],
+			mbufs[i], tails[next]);
+		which_shown |= UINT32_C(1) << i;
+		next++;
+	}
+	burst->attached += next;
+	peek->attached |= which;
+	return which_shown;
+}
+
 /** Answer what was shown, and end the burst. */
 static inline __rte_always_inline void
 close_burst(struct nmx_peek *peek, const enum ring_kind kind)
 {
 	struct burst *burst = &peek->burst;
 
-	answer_read(burst->ring, peek->chunk.n_slots, kind);
+	if (likely(burst->ring->attach == NULL))
+		answer_read(burst->ring, peek->chunk.n_slots, kind);
+	else
+		answer_chunk(burst->ring, &peek->chunk, peek->attached);
 	burst->drops[NMX_FROM_GUEST_TOO_LONG] += peek->chunk.n_drops;
 	end_burst(burst, kind);
 }

@@ -117,9 +117,12 @@ struct nmx_from_guest {
 	/* Control. */
 	struct guest_ring *ring __rte_cache_aligned;
 	struct nmx_from_guest_counters guest_base;
-	int wake_fd;  /* epoll instance, for the queue's life */
-	int doorbell; /* eventfd in it, for the session's; -1 */
-	int kick;     /* the same, of a virtio guest's own; -1 */
+	struct nmx_rxmap_tx *tx; /* by which alone leaves what is attached; NULL: nobody knows */
+	uint64_t recall_ns;      /* as to_guest's */
+	struct nmx_mem_domain domain; /* of that queue's device; without a key: none */
+	int wake_fd;                  /* epoll instance, for the queue's life */
+	int doorbell;                 /* eventfd in it, for the session's; -1 */
+	int kick;                     /* the same, of a virtio guest's own; -1 */
 } __rte_cache_aligned;
 
 struct nmx_guestport {
@@ -284,6 +287,9 @@ bool nmx_guestport_recall_loans(struct nmx_guestport *port, uint64_t now_ns);
 int nmx_guestport_enter_domain(struct nmx_to_guest *queue, const struct nmx_rxmap *map);
 /** It won't any more, and nothing is out. */
 void nmx_guestport_leave_domain(struct nmx_to_guest *queue);
+/** The same of the device that sends a queue's frames in place; before there is a session. */
+void nmx_guestport_init_domain(struct nmx_from_guest *queue);
+void nmx_guestport_leave_tx_domain(struct nmx_from_guest *queue);
 /** A guest's address space is new. @return 0; -ENOMEM */
 int nmx_guestport_enter_domains(struct nmx_guestport *port);
 /** True if memory waits to be mapped for a device, and can be now. */

@@ -42,7 +42,6 @@
 #include <rte_pause.h>
 #include <rte_spinlock.h>
 
-#include "lib/base/bracket.h"
 #include "lib/ring/window.h"
 #include "rxmap.h"
 
@@ -90,14 +89,8 @@ struct nmx_rxmap {
 	void *lender_context;
 	struct nmx_rxmap_counters counters;
 
-	/* The uplink's queue. */
-	struct nmx_bracket bracket __rte_cache_aligned; /* of its burst */
-	_Atomic bool parked;                            /* bursts are kept out */
-	uint16_t port, queue;
-	struct nmx_rxmap_recaller *recaller;
-	LIST_ENTRY(nmx_rxmap) siblings; /* of the recaller's */
+	struct nmx_rxmap_queue uplink __rte_cache_aligned; /* its queue */
 	LIST_ENTRY(nmx_rxmap) in_telemetry;
-	_Atomic bool recalled;
 
 	/* Put aside. */
 	rte_spinlock_t aside_lock;
@@ -152,12 +145,6 @@ nmx_rxmap_unlock(struct nmx_rxmap *map)
 {
 	atomic_store_explicit(&map->busy, false, memory_order_release);
 }
-
-/**
- * Have the uplink's queue give back what it holds, soon and by the recaller. Any thread; doesn't
- * wait.
- */
-void nmx_rxmap_recall(struct nmx_rxmap *map);
 
 /** Make received frames in lent buffers fit for any program. */
 void nmx_rxmap_show(const struct nmx_rxmap *map, struct rte_mbuf **mbufs, uint16_t n);

@@ -26,14 +26,14 @@ RTE_LOG_REGISTER(rxmap_logtype, pmd.common.nicmux.rxmap, NOTICE);
 
 /** Keep bursts out. @return 0; -EBUSY */
 static int
-park(struct nmx_rxmap *map)
+park(struct nmx_rxmap_queue *queue)
 {
-	const struct nmx_bracket *bracket = &map->bracket;
+	const struct nmx_bracket *bracket = &queue->bracket;
 	uint64_t deadline_ns = nmx_base_read_clock_ns() + PARK_NS, period;
 	struct nmx_grace grace;
 	uint32_t seen;
 
-	atomic_store(&map->parked, true);
+	atomic_store(&queue->parked, true);
 	nmx_base_init_grace(&grace, &bracket, &seen, 1);
 	period = nmx_base_ask_grace(&grace);
 	for (;;) {
@@ -46,35 +46,47 @@ park(struct nmx_rxmap *map)
 	}
 }
 
+static int
+restart_queue(const struct nmx_rxmap_queue *queue)
+{
+	int ret;
+
+	if (queue->sends) {
+		ret = rte_eth_dev_tx_queue_stop(queue->port, queue->number);
+		return ret != 0 ? ret : rte_eth_dev_tx_queue_start(queue->port, queue->number);
+	}
+	ret = rte_eth_dev_rx_queue_stop(queue->port, queue->number);
+	return ret != 0 ? ret : rte_eth_dev_rx_queue_start(queue->port, queue->number);
+}
+
 /** Have the queue give back what it holds. What the NIC receives meanwhile is lost. */
 static void
-cycle_queue(struct nmx_rxmap *map)
+cycle_queue(struct nmx_rxmap_queue *queue)
 {
 	int ret;
 
 	/* A port that is stopped has given back what it will. */
-	if (!rte_eth_dev_is_valid_port(map->port) || !rte_eth_devices[map->port].data->dev_started)
+	if (!rte_eth_dev_is_valid_port(queue->port) ||
+		!rte_eth_devices[queue->port].data->dev_started)
 		return;
-	ret = park(map);
+	ret = park(queue);
 	if (ret == 0)
-		ret = rte_eth_dev_rx_queue_stop(map->port, map->queue);
-	if (ret == 0)
-		ret = rte_eth_dev_rx_queue_start(map->port, map->queue);
+		ret = restart_queue(queue);
 	/* A queue that doesn't start gives nothing, without harm. */
-	atomic_store(&map->parked, false);
+	atomic_store(&queue->parked, false);
 	if (ret != 0)
 		rte_log(RTE_LOG_WARNING, rxmap_logtype,
-			"%s: a guest waits for buffers that Rx queue %u of port %u keeps, and that "
-			"queue can't be stopped and started (%s); this port isn't for mapped "
-			"queues\n",
-			map->pool->name, map->queue, map->port, rte_strerror(-ret));
+			"a guest waits for buffers that %s queue %u of port %u keeps, and that "
+			"queue can't be stopped and started (%s); this port isn't for %s\n",
+			queue->sends ? "Tx" : "Rx", queue->number, queue->port, rte_strerror(-ret),
+			queue->sends ? "sending in place (tx_zc)" : "mapped queues");
 }
 
 static nmx_dpdk_thread_result
 run(void *context)
 {
 	struct nmx_rxmap_recaller *recaller = context;
-	struct nmx_rxmap *map;
+	struct nmx_rxmap_queue *queue;
 
 	for (;;) {
 		while (sem_wait(&recaller->wake) != 0)
@@ -82,9 +94,9 @@ run(void *context)
 		if (atomic_load(&recaller->ending))
 			return 0;
 		nmx_rxmap_lock_recaller(recaller);
-		LIST_FOREACH(map, &recaller->maps, siblings)
-		if (atomic_exchange(&map->recalled, false))
-			cycle_queue(map);
+		LIST_FOREACH(queue, &recaller->queues, siblings)
+		if (atomic_exchange(&queue->recalled, false))
+			cycle_queue(queue);
 		nmx_rxmap_unlock_recaller(recaller);
 	}
 }
@@ -99,7 +111,7 @@ nmx_rxmap_start_recaller(struct nmx_rxmap_recaller **ret_recaller)
 		return -ENOMEM;
 	pthread_mutex_init(&recaller->lock, NULL);
 	sem_init(&recaller->wake, 0, 0);
-	LIST_INIT(&recaller->maps);
+	LIST_INIT(&recaller->queues);
 	ret = nmx_dpdk_start_control_thread(&recaller->thread, "nmx-recall", run, recaller);
 	if (ret != 0) {
 		sem_destroy(&recaller->wake);
@@ -137,24 +149,26 @@ nmx_rxmap_unlock_recaller(struct nmx_rxmap_recaller *recaller)
 }
 
 void
-nmx_rxmap_enter_recaller(struct nmx_rxmap *map)
+nmx_rxmap_add_queue(struct nmx_rxmap_recaller *recaller, struct nmx_rxmap_queue *queue)
 {
-	nmx_rxmap_lock_recaller(map->recaller);
-	LIST_INSERT_HEAD(&map->recaller->maps, map, siblings);
-	nmx_rxmap_unlock_recaller(map->recaller);
+	queue->recaller = recaller;
+	nmx_base_init_bracket(&queue->bracket);
+	nmx_rxmap_lock_recaller(recaller);
+	LIST_INSERT_HEAD(&recaller->queues, queue, siblings);
+	nmx_rxmap_unlock_recaller(recaller);
 }
 
 void
-nmx_rxmap_leave_recaller(struct nmx_rxmap *map)
+nmx_rxmap_remove_queue(struct nmx_rxmap_queue *queue)
 {
-	nmx_rxmap_lock_recaller(map->recaller);
-	LIST_REMOVE(map, siblings);
-	nmx_rxmap_unlock_recaller(map->recaller);
+	nmx_rxmap_lock_recaller(queue->recaller);
+	LIST_REMOVE(queue, siblings);
+	nmx_rxmap_unlock_recaller(queue->recaller);
 }
 
 void
-nmx_rxmap_recall(struct nmx_rxmap *map)
+nmx_rxmap_recall(struct nmx_rxmap_queue *queue)
 {
-	atomic_store(&map->recalled, true);
-	sem_post(&map->recaller->wake);
+	atomic_store(&queue->recalled, true);
+	sem_post(&queue->recaller->wake);
 }

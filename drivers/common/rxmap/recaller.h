@@ -10,18 +10,14 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-#include "loans.h"
+#include "recall.h"
 
 struct nmx_rxmap_recaller {
-	pthread_mutex_t lock; /* also round `maps` */
-	LIST_HEAD(, nmx_rxmap) maps;
+	pthread_mutex_t lock; /* also round `queues` */
+	LIST_HEAD(, nmx_rxmap_queue) queues;
 	sem_t wake;
 	_Atomic bool ending;
 	pthread_t thread;
 };
-
-/** A map begins or ends to be recalled. */
-void nmx_rxmap_enter_recaller(struct nmx_rxmap *map);
-void nmx_rxmap_leave_recaller(struct nmx_rxmap *map);
 
 #endif

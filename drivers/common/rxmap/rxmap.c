@@ -15,7 +15,6 @@
 
 #include "lib/dpdk/mbufs.h"
 #include "pool.h"
-#include "recaller.h"
 #include "telemetry.h"
 
 /** Of a mempool's name, with its end. */
@@ -60,11 +59,9 @@ allocate_map(const struct nmx_rxmap_config *config)
 	map->room = config->room;
 	map->shown = config->shown;
 	map->rearm = make_rearm(config->shown);
-	map->recaller = config->recaller;
 	map->lending = true;
-	map->port = config->port;
-	map->queue = config->queue;
-	nmx_base_init_bracket(&map->bracket);
+	map->uplink.port = config->port;
+	map->uplink.number = config->queue;
 	rte_spinlock_init(&map->aside_lock);
 	return map;
 }
@@ -110,7 +107,7 @@ nmx_rxmap_create(
 		return ret;
 	}
 	rte_mempool_obj_iter(map->pool, init_shell, NULL);
-	nmx_rxmap_enter_recaller(map);
+	nmx_rxmap_add_queue(config->recaller, &map->uplink);
 	nmx_rxmap_show_in_telemetry(map);
 	*ret_map = map;
 	return 0;
@@ -122,7 +119,7 @@ nmx_rxmap_destroy(struct nmx_rxmap *map)
 	if (map == NULL)
 		return;
 	nmx_rxmap_hide_in_telemetry(map);
-	nmx_rxmap_leave_recaller(map);
+	nmx_rxmap_remove_queue(&map->uplink);
 	free_map(map);
 }
 
@@ -182,13 +179,11 @@ nmx_rxmap_show(const struct nmx_rxmap *map, struct rte_mbuf **mbufs, uint16_t n)
 uint16_t
 nmx_rxmap_receive(struct nmx_rxmap *map, struct rte_mbuf **mbufs, uint16_t n)
 {
-	nmx_base_enter_bracket(&map->bracket);
-	if (likely(!atomic_load_explicit(&map->parked, memory_order_relaxed)))
-		n = rte_eth_rx_burst(map->port, map->queue, mbufs, n);
-	else
-		n = 0;
+	if (unlikely(!nmx_rxmap_enter_queue(&map->uplink)))
+		return 0;
+	n = rte_eth_rx_burst(map->uplink.port, map->uplink.number, mbufs, n);
 	if (map->shown)
 		nmx_rxmap_show(map, mbufs, n);
-	nmx_base_leave_bracket(&map->bracket);
+	nmx_rxmap_leave_queue(&map->uplink);
 	return n;
 }

@@ -85,8 +85,8 @@ add_map(struct rte_tel_data *data, const struct nmx_rxmap *map)
 {
 	enum nmx_rxmap_verdict verdict = nmx_rxmap_get_verdict(map);
 
-	rte_tel_data_add_dict_int(data, "port", map->port);
-	rte_tel_data_add_dict_int(data, "queue", map->queue);
+	rte_tel_data_add_dict_int(data, "port", map->uplink.port);
+	rte_tel_data_add_dict_int(data, "queue", map->uplink.number);
 	rte_tel_data_add_dict_int(data, "room", map->room);
 	rte_tel_data_add_dict_string(data, "uplink", nmx_rxmap_explain_verdict(verdict));
 	rte_tel_data_add_dict_string(data, "uplink_tx",

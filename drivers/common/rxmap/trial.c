@@ -13,7 +13,7 @@
 
 #include <rte_ethdev.h>
 
-#include "recaller.h"
+#include "loans.h"
 #include "uplink.h"
 
 /** More than what any driver waits for before it refills. */
@@ -58,7 +58,7 @@ poll_idly(struct nmx_rxmap *map)
 	struct rte_mbuf *mbufs[BURST];
 
 	for (int i = 0; i < IDLE_BURSTS; i++) {
-		uint16_t n = rte_eth_rx_burst(map->port, map->queue, mbufs, BURST);
+		uint16_t n = rte_eth_rx_burst(map->uplink.port, map->uplink.number, mbufs, BURST);
 
 		rte_pktmbuf_free_bulk(mbufs, n);
 	}
@@ -67,7 +67,7 @@ poll_idly(struct nmx_rxmap *map)
 static enum nmx_rxmap_verdict
 try_queue(struct nmx_rxmap *map)
 {
-	enum nmx_rxmap_verdict verdict = nmx_rxmap_judge_device(map->port);
+	enum nmx_rxmap_verdict verdict = nmx_rxmap_judge_device(map->uplink.port);
 	bool gives_back;
 
 	if (verdict != NMX_RXMAP_UNTRIED)
@@ -75,10 +75,10 @@ try_queue(struct nmx_rxmap *map)
 	poll_idly(map);
 	if (holds_nothing(map))
 		return NMX_RXMAP_HOLDS_NOTHING;
-	if (rte_eth_dev_rx_queue_stop(map->port, map->queue) != 0)
+	if (rte_eth_dev_rx_queue_stop(map->uplink.port, map->uplink.number) != 0)
 		return NMX_RXMAP_KEEPS;
 	gives_back = holds_nothing(map);
-	if (rte_eth_dev_rx_queue_start(map->port, map->queue) != 0)
+	if (rte_eth_dev_rx_queue_start(map->uplink.port, map->uplink.number) != 0)
 		return NMX_RXMAP_KEEPS;
 	return gives_back ? NMX_RXMAP_GIVES_BACK : NMX_RXMAP_KEEPS;
 }
@@ -92,7 +92,7 @@ nmx_rxmap_try_uplink(struct nmx_rxmap *map)
 	if (verdict == NMX_RXMAP_UNTRIED)
 		verdict = try_queue(map);
 	else if (nmx_rxmap_is_fit(verdict)) {
-		judged = nmx_rxmap_judge_device(map->port);
+		judged = nmx_rxmap_judge_device(map->uplink.port);
 		if (judged != NMX_RXMAP_UNTRIED)
 			verdict = judged;
 	}

@@ -51,7 +51,7 @@ static int
 make_frames(const struct nmx_rxmap *map, struct rte_mbuf **mbufs, unsigned int n)
 {
 	struct rte_ether_hdr header = { .ether_type = RTE_BE16(TRIAL_TYPE) };
-	int ret = rte_eth_macaddr_get(map->port, &header.dst_addr);
+	int ret = rte_eth_macaddr_get(map->uplink.port, &header.dst_addr);
 
 	if (ret == 0 && map->room < FRAME_BYTES)
 		ret = -EMSGSIZE;
@@ -80,7 +80,7 @@ send_frames(const struct nmx_rxmap *map, uint16_t tx_queue)
 
 	if (make_frames(map, mbufs, RTE_DIM(mbufs)) != 0)
 		return 0;
-	n = rte_eth_tx_burst(map->port, tx_queue, mbufs, RTE_DIM(mbufs));
+	n = rte_eth_tx_burst(map->uplink.port, tx_queue, mbufs, RTE_DIM(mbufs));
 	rte_pktmbuf_free_bulk(mbufs + n, RTE_DIM(mbufs) - n);
 	return n;
 }
@@ -106,13 +106,13 @@ try_queue(struct nmx_rxmap *map, uint16_t tx_queue)
 
 	if (send_frames(map, tx_queue) == 0)
 		return NMX_RXMAP_TX_TAKES_NOTHING;
-	wait_idly(map->port, tx_queue);
+	wait_idly(map->uplink.port, tx_queue);
 	if (rte_mempool_in_use_count(map->pool) <= n_before)
 		return NMX_RXMAP_TX_HOLDS_NOTHING;
-	if (rte_eth_dev_tx_queue_stop(map->port, tx_queue) == 0) {
+	if (rte_eth_dev_tx_queue_stop(map->uplink.port, tx_queue) == 0) {
 		if (rte_mempool_in_use_count(map->pool) <= n_before)
 			verdict = NMX_RXMAP_TX_GIVES_BACK;
-		if (rte_eth_dev_tx_queue_start(map->port, tx_queue) != 0)
+		if (rte_eth_dev_tx_queue_start(map->uplink.port, tx_queue) != 0)
 			verdict = NMX_RXMAP_TX_KEEPS;
 	}
 	map->n_in_tx = rte_mempool_in_use_count(map->pool) - n_before;

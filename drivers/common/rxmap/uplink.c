@@ -134,7 +134,7 @@ unmap_for_vdev(void *device, void *host, uint64_t size)
 }
 
 bool
-nmx_rxmap_get_domain(const struct nmx_rxmap *map, struct nmx_mem_domain *ret_domain)
+nmx_rxmap_get_device_domain(uint16_t port, struct nmx_mem_domain *ret_domain)
 {
 	/* Whatever has no way of its own is in EAL's one container. */
 	static const struct nmx_mem_domain container = {
@@ -142,13 +142,10 @@ nmx_rxmap_get_domain(const struct nmx_rxmap *map, struct nmx_mem_domain *ret_dom
 		.map = map_in_container,
 		.unmap = unmap_in_container,
 	};
-	const enum nmx_rxmap_verdict verdict = (enum nmx_rxmap_verdict)atomic_load(&map->verdict);
 	struct rte_eth_dev_info info;
 
-	/* What is never lent needn't be pinned. */
-	if ((verdict != NMX_RXMAP_UNTRIED && !nmx_rxmap_is_fit(verdict)) ||
-		nmx_rxmap_judge_device(map->port) != NMX_RXMAP_UNTRIED ||
-		rte_eth_dev_info_get(map->port, &info) != 0)
+	if (nmx_rxmap_judge_device(port) != NMX_RXMAP_UNTRIED ||
+		rte_eth_dev_info_get(port, &info) != 0)
 		return false;
 	if (!is_of_vdev_bus(info.device)) {
 		*ret_domain = container;
@@ -163,4 +160,15 @@ nmx_rxmap_get_domain(const struct nmx_rxmap *map, struct nmx_mem_domain *ret_dom
 		.unmap = unmap_for_vdev,
 	};
 	return true;
+}
+
+bool
+nmx_rxmap_get_domain(const struct nmx_rxmap *map, struct nmx_mem_domain *ret_domain)
+{
+	const enum nmx_rxmap_verdict verdict = (enum nmx_rxmap_verdict)atomic_load(&map->verdict);
+
+	/* What is never lent needn't be pinned. */
+	if (verdict != NMX_RXMAP_UNTRIED && !nmx_rxmap_is_fit(verdict))
+		return false;
+	return nmx_rxmap_get_device_domain(map->uplink.port, ret_domain);
 }

@@ -18,11 +18,13 @@
 enum nmx_rxmap_verdict nmx_rxmap_judge_device(uint16_t port);
 
 /**
- * The domain that guests' memory is to be mapped in for the map's uplink.
+ * The domain that guests' memory is to be mapped in for a port's device.
  *
- * @return false: none; its device is a program, which sees what this process sees, or nothing will
- *         be lent to it
+ * @return false: none; its device is a program, which sees what this process sees, or isn't fit
  */
+bool nmx_rxmap_get_device_domain(uint16_t port, struct nmx_mem_domain *ret_domain);
+
+/** The same of a map's uplink; false, too, if nothing will be lent to it. */
 bool nmx_rxmap_get_domain(const struct nmx_rxmap *map, struct nmx_mem_domain *ret_domain);
 
 #endif

@@ -314,6 +314,7 @@ parse_tx_keep(const char *value, struct tnic_config *config)
 {
 	static const char *const names[] = {
 		[TNIC_TX_KEEP_NO] = "no",
+		[TNIC_TX_KEEP_UNTIL_ASKED] = "until-asked",
 		[TNIC_TX_KEEP_UNTIL_STOP] = "until-stop",
 		[TNIC_TX_KEEP_UNTIL_CLOSE] = "until-close",
 	};
@@ -387,7 +388,8 @@ static const struct option options[] = {
 	{ "tx_ring", ROLE_AUDITS | ROLE_WRAPS, parse_tx_ring,
 		"a power of 2 from 64 to 4096; 0 for no ring" },
 	{ "tx_order", ROLE_AUDITS | ROLE_WRAPS, parse_tx_order, "sent or shuffled" },
-	{ "tx_keep", ROLE_AUDITS | ROLE_WRAPS, parse_tx_keep, "no, until-stop or until-close" },
+	{ "tx_keep", ROLE_AUDITS | ROLE_WRAPS, parse_tx_keep,
+		"no, until-asked, until-stop or until-close" },
 	{ "flap_ms", ROLE_SENDS | ROLE_AUDITS | ROLE_WRAPS, parse_flap,
 		"milliseconds, up to 60000; 0 for none" },
 };

@@ -63,7 +63,8 @@ struct tnic_config {
 	"flows=<int> window=<int> rate=<int> dst=<mac> src=<mac> macs=same|swapped seed=<int> "    \
 	"ring=<int> round=<int>[up] stop=returns|refuses|lies|refuses-later|lies-later "           \
 	"dma=<int> places=<path> spoil=0|1 first=<int> rx_order=posted|shuffled alloc_fail=<int> " \
-	"tx_ring=<int> tx_order=sent|shuffled tx_keep=no|until-stop|until-close flap_ms=<int>"
+	"tx_ring=<int> tx_order=sent|shuffled tx_keep=no|until-asked|until-stop|until-close "      \
+	"flap_ms=<int>"
 
 /**
  * Read device arguments.

@@ -114,6 +114,9 @@ faults_are_taken(void **unused)
 	assert_int_equal(config.tx_ring, 64);
 	assert_false(config.tx_shuffled);
 	assert_int_equal(config.tx_keep, TNIC_TX_KEEP_UNTIL_CLOSE);
+	assert_int_equal(
+		tnic_parse_args("file=f,tx_ring=64,tx_keep=until-asked", &config, &reason), 0);
+	assert_int_equal(config.tx_keep, TNIC_TX_KEEP_UNTIL_ASKED);
 }
 
 static void
@@ -213,7 +216,7 @@ bad_arguments_get_a_sentence_and_change_nothing(void **unused)
 		{ "file=f,tx_ring=8192", "a power of 2" },
 		{ "file=f,tx_order=sent", "tx_order=: means nothing without tx_ring=" },
 		{ "file=f,tx_ring=64,tx_order=posted", "sent or shuffled" },
-		{ "file=f,tx_ring=64,tx_keep=1", "no, until-stop or until-close" },
+		{ "file=f,tx_ring=64,tx_keep=1", "no, until-asked, until-stop or until-close" },
 		{ "file=f,tx_keep=no", "tx_keep=: means nothing without tx_ring=" },
 		{ "file=f,role=send,tx_ring=64", "a port that only sends" },
 		{ "file=f,flap_ms=60001", "milliseconds" },

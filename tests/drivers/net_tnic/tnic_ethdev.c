@@ -249,6 +249,7 @@ static const struct eth_dev_ops ops = {
 	.tx_queue_stop = tnic_stop_tx_queue,
 	.rx_queue_release = tnic_release_queue,
 	.tx_queue_release = tnic_release_queue,
+	.tx_done_cleanup = tnic_clean_tx_queue,
 	.link_update = update_link,
 	.promiscuous_enable = accept_filter,
 	.promiscuous_disable = accept_filter,

@@ -115,6 +115,7 @@ struct tnic_sink {
 	struct tnic_lower_queue lower;
 	_Atomic bool stopped; /* the queue is, if it has a ring */
 	struct tnic_device *device;
+	struct tnic_dma *dma;
 	struct tnic_report *report;
 	struct tnic_audit audit;   /* not used if the port only sends */
 	struct tnic_place *places; /* NULL: not noted */
@@ -202,6 +203,7 @@ int tnic_stop_rx_queue(struct rte_eth_dev *dev, uint16_t queue_idx);
 int tnic_start_tx_queue(struct rte_eth_dev *dev, uint16_t queue_idx);
 int tnic_stop_tx_queue(struct rte_eth_dev *dev, uint16_t queue_idx);
 void tnic_release_queue(struct rte_eth_dev *dev, uint16_t queue_idx);
+int tnic_clean_tx_queue(void *queue, uint32_t n);
 
 /* tnic_sink.c */
 

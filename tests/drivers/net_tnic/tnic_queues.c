@@ -103,6 +103,15 @@ tnic_stop_tx_queue(struct rte_eth_dev *dev, uint16_t queue_idx)
 	return 0;
 }
 
+int
+tnic_clean_tx_queue(void *queue, uint32_t n)
+{
+	struct tnic_sink *sink = queue;
+
+	RTE_SET_USED(n);
+	return tnic_clean_tx_ring(&sink->ring);
+}
+
 void
 tnic_release_queue(struct rte_eth_dev *dev, uint16_t queue_idx)
 {

@@ -20,6 +20,7 @@ tnic_set_up_sink(struct tnic_port *port, uint16_t queue_idx)
 
 	sink->report = port->handle.report;
 	sink->device = &port->device;
+	sink->dma = &port->dma;
 	sink->queue_idx = queue_idx;
 	sink->places = port->config.sends ? NULL : port->places;
 	if (port->config.audits && sink->audit.flows == NULL)
@@ -79,10 +80,26 @@ note_place(const struct tnic_sink *sink, const struct tnic_span *span)
 		tnic_note_place(sink->places, header->flow, header->seq, span->data);
 }
 
+/** A NIC behind an IOMMU sends nothing that isn't mapped for it; this one says so. */
+static void
+check_reach(struct tnic_dma *dma, const struct tnic_span *spans, uint32_t n)
+{
+	bool reached = true;
+
+	rte_spinlock_lock(&dma->lock);
+	for (uint32_t i = 0; i < n; i++)
+		reached &= tnic_reaches(dma, spans[i].data, spans[i].size);
+	if (!reached && dma->n_faults++ == 0)
+		TNIC_LOG(ERR, "a frame to be sent isn't mapped for the device\n");
+	rte_spinlock_unlock(&dma->lock);
+}
+
 /** Judge a frame. @param n_spans  0: its chain contradicts itself */
 static void
 judge_frame(struct tnic_sink *sink, const struct tnic_span *spans, uint32_t n_spans, uint64_t bytes)
 {
+	if (sink->dma->maps_max != 0)
+		check_reach(sink->dma, spans, n_spans);
 	if (n_spans == 0)
 		tnic_audit_malformed(&sink->audit, bytes);
 	else if (tnic_audit_frame(&sink->audit, spans, n_spans) == TNIC_GOOD &&

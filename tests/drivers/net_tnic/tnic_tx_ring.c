@@ -75,7 +75,7 @@ reclaim(struct tnic_tx_ring *ring)
 	/* Acquire: pairs with tnic_finish_posted(); the NIC reads those slots no more. */
 	uint32_t read = atomic_load_explicit(&ring->read, memory_order_acquire);
 
-	if (ring->keep != TNIC_TX_KEEP_NO || read - ring->freed < TNIC_TX_FREE)
+	if (ring->keep > TNIC_TX_KEEP_UNTIL_ASKED || read - ring->freed < TNIC_TX_FREE)
 		return false;
 	give_back(ring, TNIC_TX_FREE);
 	return true;
@@ -115,6 +115,17 @@ tnic_post_frames(struct tnic_tx_ring *ring, struct rte_mbuf **mbufs, uint16_t n)
 			return i;
 	}
 	return n;
+}
+
+int
+tnic_clean_tx_ring(struct tnic_tx_ring *ring)
+{
+	uint32_t n = atomic_load_explicit(&ring->read, memory_order_acquire) - ring->freed;
+
+	if (ring->keep != TNIC_TX_KEEP_UNTIL_ASKED)
+		return -ENOTSUP;
+	give_back(ring, n);
+	return (int)n;
 }
 
 void

@@ -42,6 +42,7 @@
 /** How long mbufs of sent frames are kept. */
 enum tnic_tx_keep {
 	TNIC_TX_KEEP_NO,
+	TNIC_TX_KEEP_UNTIL_ASKED, /* the same, but that the program can ask for them */
 	TNIC_TX_KEEP_UNTIL_STOP,  /* of the queue: a ring that is full takes nothing any more */
 	TNIC_TX_KEEP_UNTIL_CLOSE, /* of the port */
 };
@@ -76,6 +77,13 @@ void tnic_fini_tx_ring(struct tnic_tx_ring *ring);
 
 /** Give mbufs back if it is time, and post n frames. @return how many found room */
 uint16_t tnic_post_frames(struct tnic_tx_ring *ring, struct rte_mbuf **mbufs, uint16_t n);
+
+/**
+ * Give all back that was read.
+ *
+ * @return slots; -ENOTSUP the ring doesn't do that. Context: as a burst
+ */
+int tnic_clean_tx_ring(struct tnic_tx_ring *ring);
 
 /** Note what is posted: the NIC may read it from now on. */
 void tnic_look_at_tx(struct tnic_tx_ring *ring);

@@ -4,6 +4,7 @@
 
 /** The Tx ring: what it holds, when its frames are read, and when it gives back. */
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -136,6 +137,21 @@ an_idle_queue_holds_nearly_all(void **unused)
 }
 
 static void
+what_is_asked_for_comes_back_if_it_is_read(void **unused)
+{
+	(void)unused;
+	assert_int_equal(post(3), 3);
+	assert_int_equal(tnic_clean_tx_ring(&ring), -ENOTSUP);
+	ring.keep = TNIC_TX_KEEP_UNTIL_ASKED;
+	assert_int_equal(tnic_clean_tx_ring(&ring), 0);
+	tnic_look_at_tx(&ring);
+	assert_int_equal(read_frames(), 3);
+	assert_int_equal(post(1), 1);
+	assert_int_equal(tnic_clean_tx_ring(&ring), 3);
+	assert_int_equal(rte_mempool_in_use_count(pool), 1);
+}
+
+static void
 a_full_ring_refuses_what_is_not_read(void **unused)
 {
 	(void)unused;
@@ -251,6 +267,7 @@ main(void)
 		TEST(frames_are_read_late_and_as_they_are_then),
 		TEST(what_an_mbuf_says_later_changes_nothing),
 		TEST(an_idle_queue_holds_nearly_all),
+		TEST(what_is_asked_for_comes_back_if_it_is_read),
 		TEST(a_full_ring_refuses_what_is_not_read),
 		TEST(kept_mbufs_come_back_when_it_is_said),
 		TEST(shuffled_mbufs_come_back_once_each_and_out_of_order),
