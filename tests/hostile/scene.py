@@ -19,8 +19,7 @@ import os
 import threading
 import time
 
-import vfio_user as vu
-import vhost_user as vh
+import dialect
 import virtio_driver as vd
 from lengths import get_length
 from testpmd import Failure, wait_until
@@ -151,6 +150,7 @@ class Scene:
     """The host, its bystander, and where to attack: a vDPDK port."""
 
     PORT = "net_vdpdk_host0,path={path}"
+    dialect = dialect.Vdpdk
 
     def __init__(self, rig, mapped):
         self.rig = rig
@@ -188,12 +188,12 @@ class Scene:
     # --- What tests use ---
 
     def make_client(self, **keys):
-        return vu.Client(self.path, **keys)
+        return self.dialect.make_client(self.path, **keys)
 
     def is_busy(self):
         """True while the attacked port has a client: another one is closed at once."""
         client = self.make_client(hello=False)
-        client.send(vu.version())
+        client.send(self.dialect.HELLO)
         busy = client.receive() is None
         client.close()
         return busy
@@ -202,6 +202,10 @@ class Scene:
         """An attacker that speaks the protocol, or some of it."""
         self.attackers.append(self.make_client(**keys))
         return self.attackers[-1]
+
+    def busy_client(self, **form):
+        """An attacker whose rings run, all buffers posted: the flood comes."""
+        return self.adopt(self.dialect.make_busy(self.path, **form))
 
     def adopt(self, attacker):
         """An attacker of another kind: it has close()."""
@@ -288,16 +292,7 @@ class VirtioScene(Scene):
     """The same, where what is attacked is a vhost-user port."""
 
     PORT = "net_iovtee0,iface={path},tso=1"
-
-    def make_client(self, **keys):
-        return vh.Client(self.path, **keys)
-
-    def is_busy(self):
-        client = self.make_client(hello=False)
-        client.tell(vh.GET_FEATURES)
-        busy = client.receive() is None
-        client.close()
-        return busy
+    dialect = dialect.Virtio
 
     def serve_next(self):
         client = vd.Driver(self.path).make_busy()

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import driver as d
-import vfio_user as vu
+from dialect import FDS_MAX
 from testpmd import wait_until
 
 
@@ -17,15 +17,11 @@ def test_flood_of_descriptors(scene):
     for _ in range(20):
         client = scene.client()
         fds = [os.open("/dev/null", os.O_RDONLY) for _ in range(100)]
-        client.send(vu.message(vu.RESET), fds)
+        client.send(scene.dialect.ANY, fds)
         for fd in fds:
             os.close(fd)
         assert client.is_closed(2)
         client.close()
-
-
-MAP = d.pack_map(d.BASE, d.PAGE)
-ONE_VECTOR = d.pack_vectors(1)
 
 
 def test_descriptors_of_every_wrong_kind(scene):
@@ -35,26 +31,33 @@ def test_descriptors_of_every_wrong_kind(scene):
              os.open(__file__, os.O_RDONLY), os.open("/dev/shm", os.O_RDONLY | os.O_PATH),
              os.pidfd_open(os.getpid()), d.open_epoll()]
     for fd in kinds:
-        for request in (vu.message(vu.DMA_MAP, MAP), vu.message(vu.SET_IRQS, ONE_VECTOR)):
+        for request in scene.dialect.WITH_FD:
             client = scene.client()
             client.send(request, [fd])
-            assert client.is_closed(2)
+            assert scene.dialect.is_refused(client.receive())
+            client.close()
         os.close(fd)
-    # Kinds that are good elsewhere are only refused.
-    client = scene.client()
-    memory, event = os.memfd_create("nmx-wrong"), os.eventfd(0)
-    assert client.ask(vu.DMA_MAP, MAP, [event])[1] != 0
-    assert client.ask(vu.SET_IRQS, ONE_VECTOR, [memory])[1] != 0
-    os.close(memory)
-    os.close(event)
+
+
+def test_descriptors_that_are_good_elsewhere(scene):
+    """They are only refused: the session goes on."""
+    for request, make_fd in scene.dialect.MIXED_UP:
+        client = scene.client()
+        fd = make_fd()
+        client.send(request, [fd])
+        os.close(fd)
+        answer = client.receive()
+        assert answer is not None and scene.dialect.is_refused(answer)
+        assert scene.dialect.is_alive(client)
+        client.close()
 
 
 def test_descriptors_behind_the_header(scene):
     """They travel with a message's header, or the connection is over."""
-    request = vu.message(vu.DMA_MAP, MAP)
-    for cut in (16, 17, len(request) - 1):
+    request, header = scene.dialect.WITH_FD[0], scene.dialect.HEADER_BYTES
+    for cut in (header, header + 1, len(request) - 1):
         client = scene.client()
-        memory = d.make_file(d.PAGE)
+        memory = d.make_file(1 << 20)
         client.send(request[:cut])
         client.wait_read()
         client.send(request[cut:], [memory])
@@ -64,16 +67,19 @@ def test_descriptors_behind_the_header(scene):
 
 
 def test_descriptors_on_every_byte_of_a_header(scene):
-    """One with each byte makes sixteen, which is enough; one more is too many."""
-    request = vu.message(vu.SET_IRQS, d.pack_vectors(2))
+    """Sixteen are enough, however they come; one more is too many."""
+    request, header = scene.dialect.MIXED_UP[1][0], scene.dialect.HEADER_BYTES
     for extra in (0, 1):
         client = scene.client()
         event = os.eventfd(0)
-        for i in range(16):
-            client.send(request[i:i + 1], [event] * (1 + (i < extra)))
+        for i in range(header):
+            n = 1 if i else FDS_MAX - header + 1 + extra
+            client.send(request[i:i + 1], [event] * n)
         os.close(event)
-        client.send(request[16:])
-        assert client.receive() == (None if extra else (vu.SET_IRQS, 22, b""))
+        client.send(request[header:])
+        answer = client.receive()
+        assert answer is None if extra else scene.dialect.is_refused(answer)
+        assert extra or scene.dialect.is_alive(client)
         client.close()
 
 
@@ -83,11 +89,11 @@ def test_flood_of_connections(scene):
     event = os.eventfd(0)
     others = [scene.client(hello=False) for _ in range(100)]
     for other in others:
-        other.send(vu.version(), [event] * 16)
+        other.send(scene.dialect.HELLO, [event] * FDS_MAX)
     os.close(event)
     for other in others:
         assert other.is_closed(2)
-    assert first.ask(vu.GET_INFO, struct.pack("<IIII", 16, 0, 0, 0))[1] == 0
+    assert scene.dialect.is_alive(first)
 
 
 def make_lingering_socket(peers):
@@ -111,20 +117,20 @@ def test_descriptors_that_are_slow_to_close(scene, where):
     peers = []
     slow = make_lingering_socket(peers)
     client = scene.client()
+    request, header = scene.dialect.WITH_FD[0], scene.dialect.HEADER_BYTES
     # The host shall be the last to close: it sleeps until we have.
     scene.host.freeze()
     target = scene.client(hello=False) if where == "refused" else client
     if where == "header":
-        client.send(vu.message(vu.DMA_MAP, MAP), [slow.fileno()])
+        client.send(request, [slow.fileno()])
     elif where == "body":
-        request = vu.message(vu.DMA_MAP, MAP)
-        client.send(request[:16])
-        client.send(request[16:], [slow.fileno()])
+        client.send(request[:header])
+        client.send(request[header:], [slow.fileno()])
     elif where == "unread":
-        client.send(vu.header(vu.RESET, size=3))
-        client.send(vu.message(vu.RESET), [slow.fileno()])
+        client.send(scene.dialect.BAD_HEADER)
+        client.send(scene.dialect.ANY, [slow.fileno()])
     else:
-        target.send(vu.version(), [slow.fileno()])
+        target.send(scene.dialect.HELLO, [slow.fileno()])
     slow.close()
     begin = time.monotonic()
     scene.host.thaw()

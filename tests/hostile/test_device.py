@@ -13,6 +13,7 @@ import driver as d
 import vfio_user as vu
 
 END = 1 << 64
+DIALECT = "vdpdk"
 QUEUES = 2
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rings: where they are, what stands in them."""
+"""
+Rings: what stands in them; where they are, of a vDPDK guest's. Of a virtio guest's:
+test_virtio_rings.py.
+"""
 
 import random
 import time
@@ -7,6 +10,7 @@ import time
 import pytest
 
 import driver as d
+from dialect import only
 from testpmd import wait_until
 
 SEGMENTS_MAX = 32
@@ -50,6 +54,7 @@ def map_odd_places(client):
         assert client.map(address, size, offset, flags) == 0
 
 
+@only("vdpdk")
 @pytest.mark.parametrize("direction", [d.RX, d.TX])
 def test_ring_address(scene, direction):
     client = scene.adopt(d.Driver(scene.path).make_running())
@@ -63,6 +68,7 @@ def test_ring_address(scene, direction):
     assert answers == {name: answer for name, (_, answer) in ADDRESSES.items()}
 
 
+@only("vdpdk")
 @pytest.mark.parametrize("direction", [d.RX, d.TX])
 def test_ring_size(scene, direction):
     client = scene.adopt(d.Driver(scene.path).make_running())
@@ -79,50 +85,39 @@ def test_ring_size(scene, direction):
 
 def test_rings_upon_each_other(scene):
     """All four at one place, which is a buffer of each of them as well."""
-    client = scene.adopt(d.Driver(scene.path).make_running())
-    place = d.BASE + d.RINGS
-    for index in (0, 1):
-        for direction in (d.RX, d.TX):
-            assert client.request(d.QUEUE_START, d.pack_start(direction, index, place)) == d.OK
-    end = time.monotonic() + 0.5
-    while time.monotonic() < end:
-        for i in range(d.SLOTS):
-            client.put(d.RX, i, place, 4096)
-    assert client.read(d.STATUS) == d.RUNNING
+    for form in scene.dialect.FORMS:
+        client = scene.adopt(scene.dialect.start_upon_each_other(scene.path, **form))
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            scene.dialect.post_over_rings(client)
+        assert scene.dialect.is_alive(client)
+        client.close()
 
 
 def test_ring_of_noise(scene):
     """Any bytes whatever in all rings, while bursts read them; and the queues start anew."""
-    client = scene.adopt(d.Driver(scene.path).make_busy())
-    source = random.Random(1)
-    for _ in range(20):
-        for _ in range(5):
-            client.memory[d.RINGS:d.RINGS + 4 * d.RING_ROOM] = source.randbytes(4 * d.RING_ROOM)
-        for index in (0, 1):
-            for direction in (d.RX, d.TX):
-                assert client.request(d.QUEUE_STOP, d.pack_stop(direction, index)) == d.OK
-                at = d.RINGS + (2 * index + direction) * d.RING_ROOM
-                client.memory[at:at + d.RING_ROOM] = bytes(d.RING_ROOM)
-                assert client.request(d.QUEUE_START, d.pack_start(direction, index)) == d.OK
-            client.post_buffers(index)
+    for form in scene.dialect.FORMS:
+        client = scene.busy_client(**form)
+        source = random.Random(1)
+        for _ in range(20):
+            for _ in range(5):
+                scene.dialect.make_noise(client, source)
+            scene.dialect.restart_rings(client)
+            scene.host.pump(0)  # it tells of each change of the link
+        client.close()
 
 
 def test_ring_of_likely_noise(scene):
     """Descriptors that are nearly right, changed in between: the copy is what is judged."""
-    client = scene.adopt(d.Driver(scene.path).make_busy())
-    source = random.Random(2)
-    addresses = (d.BASE, d.BASE + d.BUFFERS, d.BASE + d.BYTES - 64, d.BASE + d.BYTES, END - 64, 0)
-    end = time.monotonic() + 1
-    while time.monotonic() < end:
-        for direction in (d.RX, d.TX):
-            for slot in range(d.SLOTS):
-                client.put(direction, slot, source.choice(addresses),
-                           source.choice((0, 14, 60, 64, 65, 2048, 65535)),
-                           source.choice((d.AVAIL, d.AVAIL, d.AVAIL | d.NEXT, 0)))
-            if client.get_state(direction)[0] == d.ERROR:
-                assert client.request(d.QUEUE_STOP, d.pack_stop(direction)) == d.OK
-                assert client.request(d.QUEUE_START, d.pack_start(direction)) == d.OK
-    assert client.read(d.STATUS) == d.RUNNING
+    for form in scene.dialect.FORMS:
+        client = scene.busy_client(**form)
+        source = random.Random(2)
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            scene.dialect.make_likely_noise(client, source)
+            scene.host.pump(0)
+        assert scene.dialect.is_alive(client)
+        client.close()
 
 
 # --- Chains ---
@@ -163,6 +158,7 @@ CHAINS = {
 }
 
 
+@only("vdpdk")
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("name", CHAINS)
 def test_chain(scene, name, wrapped):
@@ -181,6 +177,7 @@ def test_chain(scene, name, wrapped):
         assert client.get_state(d.RX) == (1, 0)  # the other queue runs
 
 
+@only("vdpdk")
 def test_chain_with_one_bad_address(scene):
     """Nothing of the frame reaches the host's program, wherever the bad one is."""
     for bad in (0, 1, SEGMENTS_MAX - 1):
@@ -196,6 +193,7 @@ def test_chain_with_one_bad_address(scene):
 # --- Descriptors ---
 
 
+@only("vdpdk")
 def test_id_out_of_range(scene):
     """Ids are the driver's own: whatever they are, doubled too, they come back as they went."""
     client = scene.adopt(d.Driver(scene.path).make_running())
@@ -236,6 +234,7 @@ EDGES = {
 }
 
 
+@only("vdpdk")
 @pytest.mark.parametrize("direction", [d.RX, d.TX])
 @pytest.mark.parametrize("name", EDGES)
 def test_buffer_at_the_edge(scene, name, direction):
@@ -250,6 +249,7 @@ def test_buffer_at_the_edge(scene, name, direction):
         client.expect_fault(direction, faults[direction], 1)
 
 
+@only("vdpdk")
 def test_buffers_upon_ring_and_area(scene):
     """Frames are written where the guest said, over its own rings and answers if it said so."""
     client = scene.adopt(d.Driver(scene.path).make_busy())
@@ -264,6 +264,7 @@ def test_buffers_upon_ring_and_area(scene):
     assert client.read(d.STATUS) == 0
 
 
+@only("vdpdk")
 def test_avail_bits_flipped_under_load(scene):
     guest = scene.light_guest()
     for _ in range(5):
@@ -276,6 +277,7 @@ def test_avail_bits_flipped_under_load(scene):
         guest.ask("reflect")
 
 
+@only("vdpdk")
 @pytest.mark.parametrize("command,reason", [
     ("submit 0x100000000 60 1", 0),  # good, for comparison
     ("submit 0x100000000 0 1", 3),
@@ -303,6 +305,7 @@ def test_bad_tx_descriptor(scene, command, reason):
     assert guest.ask("state")[2] == "1/0"
 
 
+@only("vdpdk")
 @pytest.mark.parametrize("command,reason", [
     ("post 0x100000000 0 1", 3),
     ("post 0x100000000 2048 3", 1),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-vhost-user's messages: whole, in pieces, cut off, with descriptors, and with what makes no sense.
+vhost-user's messages with what makes no sense, and in the way of each other.
 
 A message that is refused is answered so if an answer was asked for, and the session goes on; else
 there is no way to say it, and it ends.
@@ -14,60 +14,13 @@ import pytest
 import driver as d
 import vhost_user as vh
 import virtio_driver as vd
+from dialect import Fds, Virtio
 from scene import FULL
 
-FDS_MAX = 16
+DIALECT = "virtio"
 END = 1 << 64
 ONE = ((vd.BASE, vd.BYTES, vd.USER, 0),)
-
-# Request, body, descriptors that it should have.
-MESSAGES = {
-    "get-features": (vh.GET_FEATURES, b"", 0),
-    "set-features": (vh.SET_FEATURES, vh.pack_number(vd.FEATURES | vh.PROTOCOL), 0),
-    "set-owner": (vh.SET_OWNER, b"", 0),
-    "reset-owner": (vh.RESET_OWNER, b"", 0),
-    "memory": (vh.SET_MEM_TABLE, vh.pack_table(ONE), 1),
-    "size": (vh.SET_NUM, vh.pack_state(1, vd.SLOTS), 0),
-    "addresses": (vh.SET_ADDR, vh.pack_addresses(1, vd.USER, vd.USER + 0x1000,
-                                                 vd.USER + 0x2000), 0),
-    "set-base": (vh.SET_BASE, vh.pack_state(1, 0), 0),
-    "get-base": (vh.GET_BASE, vh.pack_state(1, 0), 0),
-    "kick": (vh.SET_KICK, vh.pack_number(1), 1),
-    "call": (vh.SET_CALL, vh.pack_number(1), 1),
-    "error": (vh.SET_ERR, vh.pack_number(1), 1),
-    "get-protocol": (vh.GET_PROTOCOL, b"", 0),
-    "set-protocol": (vh.SET_PROTOCOL,
-                     vh.pack_number(vh.MQ | vh.REPLY_ACK | vh.NET_MTU), 0),
-    "queues": (vh.GET_QUEUE_NUM, b"", 0),
-    "enable": (vh.SET_ENABLE, vh.pack_state(1, 1), 0),
-    "mtu": (vh.SET_MTU, vh.pack_number(1500), 0),
-}
-ANSWERED = ("get-features", "get-base", "get-protocol", "queues")
 UNKNOWN = (0, 6, 7, 19, 21, 24, 25, 31, 40, 99, 0x7FFFFFFF, 0xFFFFFFFF)
-
-STATES = {
-    "fresh": lambda path: vd.Driver(path, hello=False),
-    "agreed": vd.Driver,
-    "busy": lambda path: vd.Driver(path).make_busy(),
-}
-
-
-def make_fds(name, n):
-    return [d.make_file(vd.BYTES) if name == "memory" else os.eventfd(0) for _ in range(n)]
-
-
-class Fds:
-    """Descriptors of the kind that a message has."""
-
-    def __init__(self, name, n):
-        self.fds = make_fds(name, n)
-
-    def __enter__(self):
-        return self.fds
-
-    def __exit__(self, *_):
-        for fd in self.fds:
-            os.close(fd)
 
 
 def drop(scene, client):
@@ -75,76 +28,22 @@ def drop(scene, client):
     client.close()
 
 
-def send_beginnings(scene, state):
-    """Of each message, to clients of their own: (its name, the client, the rest)"""
-    for k, (name, (request, body, n_fds)) in enumerate(MESSAGES.items()):
-        whole = vh.message(request, body)
-        for cut in range(1 + k % 7, len(whole), 1 if FULL else 7):
-            client = scene.adopt(STATES[state](scene.path))
-            with Fds(name, n_fds) as fds:
-                client.send(whole[:cut], fds)
-            yield name, client, whole[cut:]
-            drop(scene, client)
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_message_of_virtio_in_pieces(scene, state):
-    """Two sends with a pause between them are one message."""
-    for name, client, rest in send_beginnings(scene, state):
-        client.wait_read()
-        client.send(rest)
-        if name in ANSWERED and state != "fresh":
-            assert client.receive()[0] == MESSAGES[name][0]
-        assert client.is_alive() or state != "agreed", name
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_message_of_virtio_cut_off(scene, state):
-    """A client that ends in the middle of a message, wherever, is gone and nothing else."""
-    for name, client, _ in send_beginnings(scene, state):
-        client.end()
-        assert client.is_closed(2), name
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_message_of_virtio_with_descriptors(scene, state):
-    """None to one more than any message may have. What is served has as many as it should."""
-    for name, (request, body, n_fds) in MESSAGES.items():
-        for n in range(FDS_MAX + 2) if FULL else (0, 1, 2, FDS_MAX, FDS_MAX + 1):
-            client = scene.adopt(STATES[state](scene.path))
-            with Fds(name, n) as fds:
-                client.send(vh.message(request, body, vh.VERSION | vh.NEED_REPLY), fds)
-            answer = client.receive() if state == "agreed" or name in ANSWERED else None
-            if n > FDS_MAX:
-                assert client.is_closed(2), name
-            elif n_fds and n != n_fds and answer is not None:
-                assert answer[1] != 0, (name, n)
-            drop(scene, client)
-
-
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", ["fresh", "agreed", "busy"])
 def test_sizes_that_dont_fit_the_request(scene, state):
     """A byte less, none: refused. More than it has is read; more than any message has isn't."""
-    for name, (request, body, n_fds) in MESSAGES.items():
+    for name, message in Virtio.MESSAGES.items():
+        body = message.data[Virtio.HEADER_BYTES:]
         for size in {0, max(0, len(body) - 1), len(body) + 1, 4096, 0xFFFFFFFF} - {len(body)}:
-            client = scene.adopt(STATES[state](scene.path))
-            with Fds(name, n_fds) as fds:
-                client.send(vh.message(request, (body + bytes(4096))[:min(size, 4096)],
+            client = scene.adopt(Virtio.make_state(scene.path, state))
+            with Fds(message) as fds:
+                client.send(vh.message(message.kind, (body + bytes(4096))[:min(size, 4096)],
                                        vh.VERSION | vh.NEED_REPLY, size), fds)
             if size == 0xFFFFFFFF:
                 assert client.is_closed(2), name
-            elif name not in ANSWERED and state == "agreed" and size < len(body):
+            elif name not in Virtio.ANSWERED and state == "agreed" and size < len(body):
                 answer = client.receive()
                 assert answer is None or answer[1] != 0, (name, size)
             drop(scene, client)
-
-
-def test_versions_and_flags_of_nothing(scene):
-    for flags in (0, 2, 3, vh.VERSION | vh.REPLY, 0xFFFFFFFF):
-        client = scene.adopt(vd.Driver(scene.path))
-        client.send(vh.message(vh.GET_FEATURES, b"", flags))
-        assert client.is_closed(2), flags
-        drop(scene, client)
 
 
 @pytest.mark.parametrize("request_number", UNKNOWN)
@@ -222,38 +121,6 @@ def test_table_of_memory(scene, name):
     assert answer is None or answer[1] != 0
 
 
-def open_pipe():
-    read, write = os.pipe()
-    os.close(write)
-    return read
-
-
-FILES = {
-    "pipe": open_pipe,
-    "socket": vh.make_pair,
-    "device": lambda: os.open("/dev/zero", os.O_RDWR),
-    "folder": lambda: os.open("/dev/shm", os.O_RDONLY),
-    "path": lambda: os.open("/dev/shm", os.O_PATH),
-    "on-a-disk": lambda: os.open(__file__, os.O_RDONLY),
-    "epoll": d.open_epoll,
-    "memory": lambda: d.make_file(vd.BYTES),
-    "eventfd": lambda: os.eventfd(0),
-}
-
-
-@pytest.mark.parametrize("kind", FILES)
-def test_file_of_a_wrong_kind_over_vhost_user(scene, kind):
-    for name, good in (("memory", "memory"), ("kick", "eventfd"), ("call", "eventfd"),
-                       ("error", "eventfd")):
-        client = scene.adopt(vd.Driver(scene.path))
-        request, body, _ = MESSAGES[name]
-        fd = FILES[kind]()
-        answer = client.ask_whether(request, body, [fd])
-        os.close(fd)
-        assert (answer == 0) == (kind == good), (name, answer)
-        drop(scene, client)
-
-
 @pytest.mark.parametrize("packed", [False, True], ids=["split", "packed"])
 def test_table_again_and_again_under_load(scene, packed):
     """Other memory at each other message: rings stop, go on, and are where they were."""
@@ -292,39 +159,7 @@ def test_rings_started_and_stopped_under_load(scene):
     client.receive_frames(100)
 
 
-def test_flood_of_messages_that_nobody_reads(scene):
-    """The host's answers find no room: the session ends at its deadline, others don't wait."""
-    client = scene.adopt(vd.Driver(scene.path))
-    client.socket.setblocking(False)
-    deadline = time.monotonic() + 10
-    try:
-        while time.monotonic() < deadline:
-            client.socket.send(vh.message(vh.GET_FEATURES) * 100)
-    except BlockingIOError:
-        pass
-    assert client.is_closed(10)
 
-
-@pytest.mark.parametrize("part", [1, 11, 12, 15])
-def test_half_a_message_and_silence(scene, part):
-    client = scene.adopt(vd.Driver(scene.path))
-    client.send(vh.message(vh.SET_NUM, vh.pack_state(0, 256))[:part])
-    begin = time.monotonic()
-    assert client.is_closed(5)
-    assert time.monotonic() - begin > 1
-
-
-@pytest.mark.parametrize("how", ["truncated", "punched"])
-def test_memory_that_vanishes_under_rings(scene, how):
-    client = scene.driver().make_busy()
-    client.receive_frames(100)
-    if how == "truncated":
-        os.ftruncate(client.file, 0)
-        assert client.is_closed(5)
-    else:
-        d.punch(client.file, 0, vd.BYTES)  # its pages come again, empty
-        time.sleep(0.05)
-        assert client.is_alive()
 
 
 def test_gigabyte_that_is_let_go_of(scene):
@@ -359,14 +194,6 @@ def test_request_while_a_burst_stands_still(scene, what, packed):
         assert time.monotonic() - begin < 0.9
     assert client.is_alive()
 
-
-def test_front_end_that_ends_while_a_burst_stands_still(scene):
-    client = scene.driver().make_busy()
-    with scene.hold_bursts() as hold:
-        client.end()
-        client.is_closed(0.02)
-        hold.release()
-        assert client.is_closed(2)
 
 
 def test_second_front_end_is_turned_away(scene):

@@ -13,6 +13,7 @@ import virtio_driver as vd
 from driver import make_file
 from testpmd import wait_until
 
+DIALECT = "virtio"
 END = 1 << 64
 DATA = vd.BASE + vd.BUFFERS
 LAST = vd.BASE + vd.BYTES
@@ -264,34 +265,6 @@ def test_crumbs(scene, packed):
     client.stop_ring(0)
 
 
-def test_ring_that_is_all_noise(scene, packed):
-    """Any bytes whatever in all rings, while bursts read them; and the queues start anew."""
-    source = random.Random(1)
-    for _ in range(5):
-        client = scene.driver(packed=packed).make_busy()
-        for _ in range(20):
-            client.memory[vd.RINGS:vd.RINGS + 4 * vd.RING_ROOM] = source.randbytes(
-                4 * vd.RING_ROOM)
-        for index in range(4):
-            client.stop_ring(index)
-        client.memory[vd.RINGS:vd.RINGS + 4 * vd.RING_ROOM] = bytes(4 * vd.RING_ROOM)
-        client.close()
-
-
-def test_ring_of_likely_noise_in_virtio(scene, packed):
-    """Descriptors that are nearly right, changed in between: the copy is what is judged."""
-    source = random.Random(2)
-    addresses = (vd.BASE, DATA, LAST - 64, LAST, END - 64, 0, T)
-    lengths = (0, 12, 13, 72, 2048, 65535, 0xFFFFFFFF)
-    flags = (0, 0, vd.WRITE, vd.WRITE, vd.NEXT, vd.WRITE | vd.NEXT, vd.INDIRECT)
-    for _ in range(10):
-        client = scene.driver(packed=packed).make_busy()
-        for _ in range(2000):
-            ring = client.rings[source.randrange(4)]
-            ring.hand_over([(source.choice(addresses), source.choice(lengths),
-                             source.choice(flags))])
-        assert client.is_alive()
-        client.close()
 
 
 def test_answers_overwritten_by_the_guest(scene, packed):
@@ -306,16 +279,6 @@ def test_answers_overwritten_by_the_guest(scene, packed):
                 client.rings[index].write(vd.USED_AT, b"\xFF" * (6 + 8 * vd.SLOTS))
     assert client.is_alive()
 
-
-def test_rings_upon_each_other_in_virtio(scene, packed):
-    """All four at one place, which is a buffer of each of them as well."""
-    client = scene.driver(packed=packed).make_shared()
-    for index in range(4):
-        client.start_ring(index, start=vd.USER + vd.RINGS)
-    end = time.monotonic() + 0.5
-    while time.monotonic() < end:
-        client.rings[0].hand_over([(vd.BASE + vd.RINGS, 4096, vd.WRITE)])
-    assert client.is_alive()
 
 
 # Where ring 1 is said to be, from the region's first user address, in which it is at RING_ROOM.
