@@ -18,6 +18,8 @@ import pytest
 
 import driver as d
 import vfio_user as vu
+import vhost_user as vh
+import virtio_driver as vd
 from mux import Mux
 from scene import hold_thread
 from testpmd import wait_until
@@ -145,6 +147,63 @@ def test_all_memory_is_let_go_within_a_second(scene, name):
             use_again(client, name.startswith("unmap"))
         assert scene.count("guest_answers_forced") == forced + 1
     assert "a data thread is inside a burst" in scene.host.text()
+
+
+# What takes memory away from a virtio guest's bursts.
+def share_other(client):
+    fd = d.make_file(vd.BYTES)
+    client.send(vh.message(vh.SET_MEM_TABLE, vh.pack_table(((vd.BASE, vd.BYTES, vd.USER, 0),)),
+                           vh.VERSION | vh.NEED_REPLY), [fd])
+    os.close(fd)
+
+
+def stop_first(client):
+    client.send(vh.message(vh.GET_BASE, vh.pack_state(0, 0)))
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["split", "packed"])
+@pytest.mark.parametrize("take", [share_other, stop_first])
+def test_memory_of_a_virtio_guest_is_let_go_within_a_second(rig, take, packed):
+    rig.kind = "packed" if packed else "split"
+    host = rig.host(rig.tnic(0, "flood", window=0, sizes="60-1514", segments="1-3"), queues=2,
+                    args=["--auto-start"])
+    for _ in range(500):
+        client = vd.Driver(rig.path("g0"), packed=packed).make_busy()
+        with hold_thread(host, inside=LIBRARY) as hold:
+            begin = time.monotonic()
+            take(client)
+            caught = not client.has_answer(0.2)
+            if caught:
+                check_let_go(client, take, begin, hold)
+        client.close()
+        wait_until(lambda: not host.link_is_up(), "the former client's end")
+        if caught:
+            assert host.xstats(0)["guest_answers_forced"] == (1 if take is share_other else 4)
+            assert "a data thread is inside a burst" in host.text()
+            return
+    pytest.fail("the host's data thread was never caught inside a burst")
+
+
+def check_let_go(client, take, begin, hold):
+    """The request's answer; then nothing that the burst does reaches that memory."""
+    assert client.receive() is not None
+    assert 0.3 < time.monotonic() - begin < WHOLE
+    if take is stop_first:
+        for index in range(1, 4):
+            client.stop_ring(index)  # these wait no more
+        assert time.monotonic() - begin < WHOLE
+    fill(client.memory, vd.BYTES)
+    hold.release()
+    time.sleep(0.05)
+    assert is_filled(client.memory, vd.BYTES)
+    client.memory[:] = bytes(vd.BYTES)
+    assert client.share() == 0
+    for index in range(4):
+        client.stop_ring(index)
+        client.rings[index] = vd.Ring(client, index)
+        client.start_ring(index)
+    client.post_buffers(0)
+    client.receive_frames(300)
 
 
 class Poster(threading.Thread):
@@ -290,21 +349,38 @@ def test_nothing_is_overdue_when_a_stopped_host_goes_on(scene):
     assert scene.count("guest_answers_forced") == forced
 
 
-def test_the_worker_of_the_daemon_hangs(rig):
+def start_vdpdk(path):
+    client = d.Driver(path)
+    client.make_busy()
+    for i in range(d.SLOTS):
+        client.put(d.TX, i, d.BASE + d.BUFFERS, 60)
+    return client
+
+
+def start_virtio(path):
+    client = vd.Driver(path).make_busy()
+    for _ in range(vd.SLOTS - 1):
+        client.rings[1].hand_over([(vd.BASE + vd.BUFFERS, vd.HEADER_BYTES + 60, 0)])
+    return client
+
+
+@pytest.mark.parametrize("entry,start,take", [
+    ({}, start_vdpdk, lambda client: client.send(RESETS["device-reset"])),
+    ({"type": "vhost-user", "role": "listen"}, start_virtio, share_other)],
+    ids=["vdpdk", "virtio"])
+def test_the_worker_of_the_daemon_hangs(rig, entry, start, take):
     """The daemon answers, and counts it."""
-    mux = Mux(rig, [{"name": "a", "queues": 2}, "b"])
+    mux = Mux(rig, [{"name": "a", "queues": 2, **entry}, "b"])
     caught = False
     for _ in range(500):
-        client = d.Driver(mux.guests["a"]["path"])
-        client.make_busy()
-        for i in range(d.SLOTS):
-            client.put(d.TX, i, d.BASE + d.BUFFERS, 60)
+        client = start(mux.guests["a"]["path"])
         with hold_thread(mux.program):
             begin = time.monotonic()
-            client.send(RESETS["device-reset"])
+            take(client)
             caught = not client.has_answer(0.2)
             if caught:
-                expect_answer(client, begin)
+                assert client.receive()[1] == 0
+                assert 0.3 < time.monotonic() - begin < WHOLE
         client.close()
         if caught:
             break

@@ -28,16 +28,6 @@ def check(rig, waiter):
     assert waiter.wait() == 0
 
 
-def check_restarts(rig, waiter, start_guest):
-    """Guests come and are killed; the host that sleeps is woken by each."""
-    for _ in range(3):
-        guest = start_guest(rig.tnic(**{**SINGLE, "frames": 50}))
-        guest.command("start")
-        rig.check_stream()
-        guest.kill()
-    assert waiter.process.poll() is None
-
-
 def test_guest_is_woken_for_each_frame(rig):
     host = rig.host(rig.tnic(**SINGLE))
     waiter = start_waiter(rig, "guest", f"net_vdpdk0,path={rig.path('g0')}")
@@ -47,13 +37,19 @@ def test_guest_is_woken_for_each_frame(rig):
     assert host.xstats(0)["to_guest_signals"] > FRAMES * 0.4
 
 
-def test_host_is_woken_for_each_frame(rig):
-    waiter = start_waiter(rig, "host", f"net_vdpdk_host0,path={rig.path('g0')}")
+def test_host_is_woken_for_each_frame(rig, kind):
+    waiter = start_waiter(rig, "host", rig.host_vdev())
     guest = rig.guest(rig.tnic(**SINGLE))
     guest.command("start")
     check(rig, waiter)
 
 
-def test_host_that_slept_before_its_guest_came_is_woken_after_each_restart(rig):
-    waiter = start_waiter(rig, "host", f"net_vdpdk_host0,path={rig.path('g0')}")
-    check_restarts(rig, waiter, rig.guest)
+def test_host_that_slept_before_its_guest_came_is_woken_after_each_restart(rig, kind):
+    """Guests come and are killed; the host that sleeps is woken by each."""
+    waiter = start_waiter(rig, "host", rig.host_vdev())
+    for _ in range(3):
+        guest = rig.guest(rig.tnic(**{**SINGLE, "frames": 50}))
+        guest.command("start")
+        rig.check_stream()
+        guest.kill()
+    assert waiter.process.poll() is None

@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Ends and beginnings at a vhost-user port, of guests and hosts; and a host that sleeps."""
+"""Ends and beginnings at a vhost-user port, of guests and hosts."""
 
 import contextlib
-import functools
 import random
 import time
 
 import pytest
 
 from lengths import get_length
-from test_interrupts import SINGLE, check, check_restarts, start_waiter
 from test_iovtee import STREAM
 from test_life import set_queues
 from testpmd import Failure, wait_until
-from vhost import BACK_END, Form, make_port, start_guest, start_host
+from vhost import BACK_END, Form, start_guest, start_host
 
 KILLS = get_length("NMX_VIRTIO_KILLS")
 # Whoever calls tries again once a second.
@@ -134,17 +132,3 @@ def test_guest_with_more_queues_than_the_host_offers_is_refused(rig):
     wait_until(host.link_is_up, "link up")
     host.command("start")
     rig.check_stream()
-
-
-def test_host_is_woken_for_each_frame(rig):
-    form = Form()
-    waiter = start_waiter(rig, "host", make_port(rig, form))
-    guest = start_guest(rig, form, rig.tnic(**SINGLE))
-    guest.command("start")
-    check(rig, waiter)
-
-
-def test_host_that_slept_before_its_guest_came_is_woken_after_each_restart(rig):
-    form = Form()
-    waiter = start_waiter(rig, "host", make_port(rig, form))
-    check_restarts(rig, waiter, functools.partial(start_guest, rig, form))

@@ -5,6 +5,7 @@ import os
 import random
 import time
 
+import virtio_driver as vd
 from lengths import get_length
 from testpmd import wait_until
 
@@ -43,15 +44,59 @@ def set_queues(program, queues):
         program.command(command)
 
 
-def test_killed_light_guests_leave_nothing_behind(rig):
+class VirtioVisitor:
+    """What a light guest is to a vDPDK port: one that is quickly there, and gone without a word."""
+
+    def __init__(self, rig):
+        self.driver = vd.Driver(rig.path("g0"), packed=rig.kind == "packed").make_busy()
+
+    def wait_for_frames(self, n):
+        self.driver.receive_frames(n)
+        self.driver.send_frames(1)
+
+    def leave(self):
+        for index in range(4):
+            self.driver.stop_ring(index)
+        self.driver.close()
+
+    def kill(self):
+        self.driver.close()
+
+
+class LightVisitor:
+    """The same with a process of its own, which is killed."""
+
+    def __init__(self, rig):
+        self.rig = rig
+        self.guest = rig.light_guest(queues=2)
+        self.guest.ask("start")
+        self.guest.ask("reflect")
+
+    def wait_for_frames(self, n):
+        wait_until(lambda: int(self.guest.ask("count")[0]) > n, "traffic")
+        assert self.guest.ask("count")[2] == "0"
+
+    def leave(self):
+        self.guest.send("quit")
+        self.guest.wait()
+        self.rig.forget(self.guest)
+
+    def kill(self):
+        self.guest.kill()
+        self.rig.forget(self.guest)
+
+
+def start_visitor(rig):
+    return (LightVisitor if rig.kind == "vdpdk" else VirtioVisitor)(rig)
+
+
+def test_killed_light_guests_leave_nothing_behind(rig, kind):
     """After the last kill the host has what it had after a tenth of them."""
     host = rig.host(flood(rig), queues=2, args=["--auto-start"])
     rng = random.Random(1)
     for kill in range(KILLS):
-        guest = rig.light_guest(queues=2)
-        guest.ask("start")
-        guest.ask("reflect")
-        wait_until(lambda: int(guest.ask("count")[0]) > 0, "traffic")
+        guest = start_visitor(rig)
+        guest.wait_for_frames(1)
         time.sleep(rng.uniform(0, 0.05))
         guest.kill()
         wait_until(lambda: host.xstats(0)["guest_sessions"] == kill + 1, "the session")
@@ -62,19 +107,17 @@ def test_killed_light_guests_leave_nothing_behind(rig):
     assert host.xstats(0)["guest_queue_faults"] == 0
 
 
-def test_killed_testpmd_is_followed_by_the_next_at_once(rig):
-    host = rig.host(flood(rig), args=["--auto-start"])
+def test_killed_testpmd_is_followed_by_the_next_at_once(rig, kind):
+    host = rig.host(flood(rig), queues=2, args=["--auto-start"])
     rng = random.Random(2)
     for _ in range(3):
         guest = rig.guest(args=["--auto-start", "--forward-mode=macswap"])
         wait_until(lambda: guest.stats(0)["TX-packets"] > 0, "traffic")
         time.sleep(rng.uniform(0, 0.05))
         guest.kill()
-    guest = rig.light_guest()
-    guest.ask("start")
-    guest.ask("reflect")
-    wait_until(lambda: int(guest.ask("count")[0]) > 1000, "traffic")
-    assert guest.ask("count")[2] == "0"
+    guest = start_visitor(rig)
+    guest.wait_for_frames(1000)
+    guest.leave()
 
 
 def test_guest_survives_the_death_of_its_host(rig):
@@ -173,22 +216,25 @@ def test_link_of_the_host_follows_the_guest(rig):
     wait_until(lambda: not host.link_is_up(), "link down")
 
 
-def test_ports_attach_and_detach(rig):
-    """Both plugins' ports come and go in running programs, and take everything with them."""
-    host = rig.testpmd("host", [], eal=[*rig.plugin("vdpdk_host")])
-    guest = rig.testpmd("guest", [], eal=[*rig.plugin("vdpdk")])
+def get_device(devargs):
+    return devargs.split(",")[0]
+
+
+def test_ports_attach_and_detach(rig, kind):
+    """Both ends' ports come and go in running programs, and take everything with them."""
+    host = rig.testpmd("host", [], eal=[*rig.plugin("vdpdk_host"), *rig.plugin("iovtee")])
+    guest = rig.testpmd("guest", [], eal=[*rig.plugin("vdpdk"), "--single-file-segments"])
     baseline = None
     for _ in range(5):
-        host.command(f"port attach net_vdpdk_host0,path={rig.path('g0')}")
+        host.command(f"port attach {rig.host_vdev()}")
         host.command("port start 0")
-        guest.command(f"port attach net_vdpdk0,path={rig.path('g0')}")
+        guest.command(f"port attach {rig.guest_vdev()}")
         guest.command("port start 0")
         wait_until(guest.link_is_up, "link up")
-        for program in (guest, host):
+        for program, devargs in ((guest, rig.guest_vdev()), (host, rig.host_vdev())):
             program.command("port stop 0")
             program.command("port close 0")
-            program.command("device detach net_vdpdk0" if program is guest
-                            else "device detach net_vdpdk_host0")
+            program.command(f"device detach {get_device(devargs)}")
         now = [program.count_fds() for program in (guest, host)]
         baseline = baseline or now
         assert now == baseline
@@ -216,17 +262,12 @@ def test_guest_reconnects_while_it_forwards(rig):
     assert guest.xstats(0)["queue_faults"] == guest.xstats(0)["mbufs_kept"] == 0
 
 
-def test_host_forwards_while_its_guest_reconnects(rig):
+def test_host_forwards_while_its_guest_reconnects(rig, kind):
     host = rig.host(flood(rig), queues=2, args=["--auto-start"])
     for session in range(RECONNECTS):
-        guest = rig.light_guest(queues=2)
-        guest.ask("start")
-        guest.ask("reflect")
-        wait_until(lambda: int(guest.ask("count")[0]) > 100, "traffic")
-        assert guest.ask("count")[2] == "0"
-        guest.send("quit")
-        guest.wait()
-        rig.forget(guest)
+        guest = start_visitor(rig)
+        guest.wait_for_frames(100)
+        guest.leave()
         wait_until(lambda: host.xstats(0)["guest_sessions"] == session + 1, "the session")
         if session == max(RECONNECTS // 10 - 1, 1):
             baseline = Baseline(host)
