@@ -3,6 +3,7 @@
 
 import os
 import select
+import struct
 import subprocess
 import threading
 import time
@@ -10,6 +11,7 @@ import time
 import pytest
 
 import vfio_user as vu
+import virtio_driver as vd
 from lengths import get_length
 from mux import Mux, Stations, Wire, mac
 from test_mux_crowd import Bystanders
@@ -30,19 +32,82 @@ def attack(rig, mux, name="attacker", order=None):
     return guest
 
 
+class VirtioForger(threading.Thread):
+    """
+    A virtio guest that hands the same frames over, round and round, and writes their source address
+    meanwhile: now the one, now the other.
+    """
+
+    N, BYTES = 128, 300
+
+    def __init__(self, path, to, own, forged):
+        super().__init__(daemon=True)
+        self.driver = vd.Driver(path).make_shared()
+        self.driver.start_ring(1)
+        self.ring = self.driver.rings[1]
+        self.sources = [bytes.fromhex(address.replace(":", "")) for address in (forged, own)]
+        self.ended = threading.Event()
+        frame = bytes.fromhex(to.replace(":", "")) + self.sources[1] + b"\x88\xb6" + bytes(self.BYTES)
+        for i in range(vd.SLOTS):
+            if i < self.N:
+                at = self.get_place(i)
+                self.driver.memory[at:at + self.BYTES] = frame[:self.BYTES]
+                self.ring.put(i, vd.BASE + at - vd.HEADER_BYTES, vd.HEADER_BYTES + self.BYTES, 0, 0)
+            self.ring.write(vd.AVAIL_AT + 4 + 2 * i, struct.pack("<H", i % self.N))
+        self.start()
+
+    @staticmethod
+    def get_place(i):
+        return vd.BUFFERS + 2048 * i + vd.HEADER_BYTES
+
+    def run(self):
+        turn = 0
+        while not self.ended.is_set():
+            used, = self.ring.read("<H", vd.USED_AT + 2)
+            self.ring.write(vd.AVAIL_AT + 2, struct.pack("<H", (used + self.N) % 65536))
+            for i in range(self.N):
+                at = self.get_place(i) + 6
+                self.driver.memory[at:at + 6] = self.sources[turn % 2]
+            turn += 1
+
+    def quiet(self):
+        self.ended.set()
+        self.join()
+        self.driver.stop_ring(1)
+
+
+class LightForger:
+    """The same, a vDPDK guest."""
+
+    def __init__(self, rig, mux, to, own, forged):
+        self.guest = attack(rig, mux, order=f"{to} {own} 300 1 {forged}")
+
+    def quiet(self):
+        self.guest.ask("quiet")
+
+
+def start_forger(rig, mux, to):
+    entry = mux.guests["attacker"]
+    if entry["type"] == "vdpdk":
+        return LightForger(rig, mux, to, mac(0), mac(0, 9))
+    return VirtioForger(entry["path"], to, mac(0), mac(0, 9))
+
+
+@pytest.mark.parametrize("entry", [{}, {"type": "vhost-user", "role": "listen"}],
+                         ids=["vdpdk", "virtio"])
 @pytest.mark.parametrize("to", ["a guest", "the wire", "all"])
-def test_a_source_address_that_is_forged_while_it_is_read_reaches_nobody(rig, to):
+def test_a_source_address_that_is_forged_while_it_is_read_reaches_nobody(rig, to, entry):
     """Some of the frames pass: those that had the guest's own address when they were judged."""
-    mux = Mux(rig, [{"name": "attacker", "floods_max": 10 ** 9}, "a", "b"])
+    mux = Mux(rig, [{"name": "attacker", "floods_max": 10 ** 9, **entry}, "a", "b"])
     macs = [mac(1), mac(2), mac(0, 1), f"+{mac(0)}"]
     group = Stations(rig, [mux.vdev("a", 0), mux.vdev("b", 1)], macs, 0, 0)
     wire = Stations(rig, [mux.uplink_vdev(mac(0, 1))], macs, 0, 0)
     mux.wait_linked("a", "b")
     address = {"a guest": mac(1), "the wire": mac(0, 1), "all": BROADCAST}[to]
-    attacker = attack(rig, mux, order=f"{address} {mac(0)} 300 1 {mac(0, 9)}")
+    attacker = start_forger(rig, mux, address)
     wait_until(lambda: mux.guest("attacker")["from_guest_frames"] > FORGED, "forged frames",
                20 + FORGED / 5_000)
-    attacker.ask("quiet")
+    attacker.quiet()
     time.sleep(0.2)
     for stations in (group, wire):
         stations.go()
