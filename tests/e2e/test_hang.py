@@ -129,7 +129,7 @@ def use_again(client, unmapped=False):
 
 @pytest.mark.parametrize("name", RESETS)
 def test_all_memory_is_let_go_within_a_second(scene, name):
-    for turn in range(3):
+    for turn in range(2):
         forced = scene.count("guest_answers_forced")
         with scene.held(RESETS[name]) as (client, hold, begin):
             expect_answer(client, begin)
@@ -235,7 +235,7 @@ def test_some_memory_is_let_go_within_a_second(scene):
             poster.end()
         posters[:] = [Poster(client)]
 
-    for turn in range(5):
+    for turn in range(3):
         with scene.held(UNMAP_SPARE, prepare=post) as (client, hold, begin):
             posters[0].end()
             spare = mmap.mmap(client.spare, d.PAGE)

@@ -21,7 +21,7 @@ from test_mux_mapping import FRAMES, TIMEOUT_S, WIRE, owner, start_guest
 from test_mux_virtio import start_guest as start_virtio
 from testpmd import wait_until
 
-RATE = 8000
+RATE = 12000
 # What the guest's end may be.
 ENDS = {
     "vdpdk": None,
