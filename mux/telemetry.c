@@ -152,7 +152,7 @@ static void
 add_uplink_queues(struct rte_tel_data *data, const struct nmx_mux_guest *guest)
 {
 	const struct nmx_mux_uplink *uplink = nmx_mux_get_uplink(telemetry.daemon);
-	uint64_t frames = 0, foreign = 0;
+	uint64_t frames = 0, foreign = 0, tx_restarts = 0;
 	int stopped = 0;
 
 	for (uint16_t i = 0; i < guest->config.n_uplink_queues; i++) {
@@ -162,11 +162,14 @@ add_uplink_queues(struct rte_tel_data *data, const struct nmx_mux_guest *guest)
 		frames += mapped->frames;
 		foreign += mapped->foreign;
 		stopped += atomic_load(&mapped->stopped);
+		tx_restarts += atomic_load(
+			&uplink->tx[guest->config.uplink_queues[i]].uplink.n_recalls);
 	}
 	rte_tel_data_add_dict_int(data, "uplink_queues", guest->config.n_uplink_queues);
 	rte_tel_data_add_dict_int(data, "uplink_queues_stopped", stopped);
 	rte_tel_data_add_dict_u64(data, "uplink_queues_frames", frames);
 	rte_tel_data_add_dict_u64(data, "uplink_queues_drop_foreign", foreign);
+	rte_tel_data_add_dict_u64(data, "uplink_queues_tx_restarts", tx_restarts);
 }
 
 static void

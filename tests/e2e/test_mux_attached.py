@@ -111,10 +111,12 @@ def test_idle_nic_keeps_what_it_sent_and_nobody_waits(rig, keep):
                "all frames to come back")
     check(mux, rig.report())
     frames = mux.guest("g0")["from_guest_frames"] - before
+    restarts = mux.guest("g0")["uplink_queues_tx_restarts"]
     if keep == "until-close":
         assert count_attached(mux) == OUT_MAX
     else:
         assert count_attached(mux) > 0.9 * frames
+    assert (restarts == 0) == (keep == "until-asked")
     assert mux.drops("g0") == drops
 
 

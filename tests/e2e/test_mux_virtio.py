@@ -61,8 +61,10 @@ def test_frames_of_an_own_queue_are_clean_and_mapped(rig, form):
     which another guest sends as fast as it may.
     """
     arguments, can_lend = FORMS[form]
-    mux = start_mux(rig, [owner(0, 1, type="vhost-user"), {"name": "g1", "macs": [mac(1)]}],
-                    rate=10000, flows=8)
+    # Of both together a guest that is away for a tenth of a second has room in its ring.
+    mux = start_mux(rig, [owner(0, 1, type="vhost-user"),
+                          {"name": "g1", "macs": [mac(1)], "floods_max": 4000}],
+                    rate=6000, flows=8)
     guest = start_guest(rig, mux, "g0", form=arguments)
     rig.testpmd("guest", [mux.vdev("g1", 1)], [
         "--forward-mode=txonly", "--auto-start", "--eth-peer=0,ff:ff:ff:ff:ff:ff"], tiny=True)

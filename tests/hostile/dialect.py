@@ -163,8 +163,11 @@ class Vdpdk:
         return None if answer is None else answer[1]
 
     @staticmethod
-    def poke(client):
-        """Have the host look at what only its control thread looks at."""
+    def poke(client, length=0):
+        """
+        Have the host look at memory of which only so much is left. What isn't there the attacker
+        doesn't touch itself: here, only the control thread looks.
+        """
         client.post(d.CONTROL_DOORBELL, 0)
 
     @staticmethod
@@ -331,8 +334,10 @@ class Virtio:
         return client.share(fds=[fd])
 
     @staticmethod
-    def poke(client):
-        """What a session has in memory, bursts look at."""
+    def poke(client, length=0):
+        """As above: bursts look, if the first ring is there and has buffers."""
+        if length >= vd.RING_ROOM:
+            client.post_buffers(0, client.rings[0].count_used())
 
     @staticmethod
     def make_noise(client, source):

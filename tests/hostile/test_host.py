@@ -248,7 +248,8 @@ def test_request_that_is_never_answered(victim):
         begin = len(victim.program.said)
         victim.program.send("show port stats 0")
         victim.program.expect("Throughput", 20, begin)
-        victim.program.expect("the host is back", 20, word.end())
+        back = victim.program.expect("the host is back", 20, word.end())
+        victim.program.expect("link state change event", 20, back.end())
         # The driver's lines may have come into the midst of a prompt: here is another one.
         begin = len(victim.program.said)
         victim.program.send("")

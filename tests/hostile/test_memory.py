@@ -328,11 +328,11 @@ def test_memory_truncated_to_a_part(scene, part):
     """Whoever touches what isn't there first, a burst or the control thread, lives on."""
     for form in scene.dialect.FORMS:
         client = scene.busy_client(**form)
-        os.ftruncate(client.file, scene.dialect.PARTS[part])
-        # The attacker touches nothing itself any more.
+        length = scene.dialect.PARTS[part]
+        os.ftruncate(client.file, length)
         deadline = time.monotonic() + 5
         while not client.is_closed(0.01):
-            scene.dialect.poke(client)
+            scene.dialect.poke(client, length)
             assert time.monotonic() < deadline
         client.close()
 

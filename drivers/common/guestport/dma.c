@@ -9,9 +9,9 @@
  *
  * A queue that lends to such an uplink enters its domain for as long as it does, in whatever
  * address space the guest of the moment has; so does one whose frames such a device sends in place.
- * From then on the control thread maps the guest's
- * memory for the device, piece by piece, in turns in which it has nothing to do for that guest; so
- * no guest waits for it, and what isn't mapped yet, or can't be, isn't lent. Control, all of it.
+ * From then on the control thread maps the guest's memory for the device, piece by piece, in turns
+ * in which it has nothing to do for that guest; so no guest waits for it, and what isn't mapped
+ * yet, or can't be, isn't lent. Control, all of it.
  */
 
 #include <rte_errno.h>

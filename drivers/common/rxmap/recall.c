@@ -69,6 +69,7 @@ cycle_queue(struct nmx_rxmap_queue *queue)
 	if (!rte_eth_dev_is_valid_port(queue->port) ||
 		!rte_eth_devices[queue->port].data->dev_started)
 		return;
+	atomic_fetch_add_explicit(&queue->n_recalls, 1, memory_order_relaxed);
 	ret = park(queue);
 	if (ret == 0)
 		ret = restart_queue(queue);

@@ -31,7 +31,8 @@ struct nmx_rxmap_queue {
 	struct nmx_bracket bracket; /* of its burst */
 	_Atomic bool parked;        /* bursts are kept out */
 	_Atomic bool recalled;
-	bool sends; /* it is a Tx queue */
+	_Atomic uint32_t n_recalls; /* that were followed, with whatever result */
+	bool sends;                 /* it is a Tx queue */
 	uint16_t port, number;
 	struct nmx_rxmap_recaller *recaller;
 	LIST_ENTRY(nmx_rxmap_queue) siblings; /* of the recaller's */
