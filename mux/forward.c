@@ -181,6 +181,7 @@ deliver_to_uplink(
 {
 	struct nmx_mux_uplink *uplink = forwarder->uplink;
 	uint16_t n = forwarder->n_to_uplink, sent;
+	uint64_t bytes = 0;
 
 	forwarder->n_to_uplink = 0;
 	if (likely(tx == NULL) || unlikely(!nmx_rxmap_enter_queue(&tx->uplink))) {
@@ -190,9 +191,10 @@ deliver_to_uplink(
 		sent = transmit(forwarder, guest, tx, n);
 		nmx_rxmap_leave_queue(&tx->uplink);
 	}
-	uplink->to_frames += sent;
 	for (uint16_t i = 0; i < sent; i++)
-		uplink->to_bytes += forwarder->to_uplink[i]->pkt_len;
+		bytes += forwarder->to_uplink[i]->pkt_len;
+	uplink->to_frames += sent;
+	uplink->to_bytes += bytes;
 }
 
 /* --- From a guest --- */
