@@ -13,7 +13,7 @@ import subprocess
 
 import pytest
 
-from mux import BINARY, Mux, mac
+from mux import BINARY, ENVIRONMENT, Mux, mac
 from rig import VIRTIO
 from scene import FULL
 from test_mux_hostile import attack
@@ -236,7 +236,7 @@ def test_configuration_that_cant_be_is_refused(rig, name):
     keys, sentence = REFUSED[name]
     mux = Mux(rig, [], start=False, **keys)
     answer = subprocess.run([BINARY, "--test", "-c", mux.config_path], capture_output=True,
-                            text=True, check=False, env={**os.environ, "LD_PRELOAD": ""})
+                            text=True, check=False, env={**os.environ, **ENVIRONMENT})
     assert answer.returncode == 2
     assert sentence in answer.stderr + answer.stdout
 
@@ -247,6 +247,6 @@ def test_device_that_needs_other_addresses_is_refused(rig):
     mux.set_guests([])
     with open(mux.config_path, encoding="ascii") as file:
         assert json.load(file)["uplinks"][0]["tx_zc"]
-    program = rig.program("nicmuxd", mux.argv)
+    program = rig.program("nicmuxd", mux.argv, ENVIRONMENT)
     program.expect("isn't for \"tx_zc\": it is a port over others", 30)
     assert program.wait() == 1
