@@ -47,22 +47,24 @@ park(struct nmx_rxmap_queue *queue)
 }
 
 static int
-restart_queue(const struct nmx_rxmap_queue *queue)
+stop_queue(const struct nmx_rxmap_queue *queue)
 {
-	int ret;
+	return queue->sends ? rte_eth_dev_tx_queue_stop(queue->port, queue->number)
+			    : rte_eth_dev_rx_queue_stop(queue->port, queue->number);
+}
 
-	if (queue->sends) {
-		ret = rte_eth_dev_tx_queue_stop(queue->port, queue->number);
-		return ret != 0 ? ret : rte_eth_dev_tx_queue_start(queue->port, queue->number);
-	}
-	ret = rte_eth_dev_rx_queue_stop(queue->port, queue->number);
-	return ret != 0 ? ret : rte_eth_dev_rx_queue_start(queue->port, queue->number);
+static int
+start_queue(const struct nmx_rxmap_queue *queue)
+{
+	return queue->sends ? rte_eth_dev_tx_queue_start(queue->port, queue->number)
+			    : rte_eth_dev_rx_queue_start(queue->port, queue->number);
 }
 
 /** Have the queue give back what it holds. What the NIC receives meanwhile is lost. */
 static void
 cycle_queue(struct nmx_rxmap_queue *queue)
 {
+	bool stopped = false;
 	int ret;
 
 	/* A port that is stopped has given back what it will. */
@@ -72,9 +74,14 @@ cycle_queue(struct nmx_rxmap_queue *queue)
 	atomic_fetch_add_explicit(&queue->n_recalls, 1, memory_order_relaxed);
 	ret = park(queue);
 	if (ret == 0)
-		ret = restart_queue(queue);
-	/* A queue that doesn't start gives nothing, without harm. */
-	atomic_store(&queue->parked, false);
+		ret = stop_queue(queue);
+	if (ret == 0) {
+		ret = start_queue(queue);
+		stopped = ret != 0;
+	}
+	/* An Rx queue that doesn't start gives nothing, without harm; but nobody may send by a Tx
+	 * queue that doesn't. The next recall starts it, or tries to. */
+	atomic_store(&queue->parked, stopped && queue->sends);
 	if (ret != 0)
 		rte_log(RTE_LOG_WARNING, rxmap_logtype,
 			"a guest waits for buffers that %s queue %u of port %u keeps, and that "

@@ -21,9 +21,8 @@
 struct nmx_rxmap_tx {
 	struct nmx_rxmap_queue uplink;
 	/* Data thread's. */
-	uint64_t
-		tidied_tsc; /* when the driver was asked, or something sent after it was all done */
-	uint32_t n_tidies;  /* how often it is asked yet */
+	uint64_t tidied_tsc; /* when the driver was asked, or there was something again */
+	uint32_t n_tidies;   /* how often it is asked yet */
 };
 
 /**
